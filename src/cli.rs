@@ -1,0 +1,119 @@
+//! The command line: parse, dispatch, exit code.
+
+#[cfg(feature = "grid")]
+pub mod grid;
+
+use crate::net::clock::Clock;
+use crate::net::failure::Failure;
+use crate::net::lines::Settings;
+use crate::net::screen::Screen;
+use crate::net::stop::{Stop, stop_pair};
+use crate::net::trace::{Level, Trace};
+use clap::{Parser, Subcommand};
+use parking_lot::Mutex;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Done.
+pub const DONE: u8 = 0;
+/// Failed.
+pub const FAILED: u8 = 1;
+/// A second Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
+/// Classic network systems on blocking sockets, threads and channels.
+#[derive(Debug, Parser)]
+#[command(name = "malha", version, arg_required_else_help = true)]
+struct Malha {
+    #[command(subcommand)]
+    system: System,
+}
+
+#[derive(Debug, Subcommand)]
+enum System {
+    /// Smart-grid servers, linked in pairs, and their clients
+    #[cfg(feature = "grid")]
+    #[command(subcommand)]
+    Grid(grid::Grid),
+    /// Load, and comparison with a bare server in the same run
+    #[cfg(feature = "bench")]
+    #[command(subcommand)]
+    Bench(crate::bench::Bench),
+}
+
+/// What every program here has.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// What to tell on standard error of what happens
+    #[arg(long, value_enum, default_value_t)]
+    trace: Level,
+}
+
+/// The program `malha`.
+pub fn malha() -> ExitCode {
+    match Malha::parse().system {
+        #[cfg(feature = "grid")]
+        System::Grid(grid) => grid.run(),
+        #[cfg(feature = "bench")]
+        System::Bench(bench) => finish(bench.run()),
+    }
+}
+
+/// What a running program has: a screen, a trace, and a way to be stopped.
+struct Running {
+    clock: Clock,
+    screen: Screen,
+    trace: Trace,
+    stop: Stop,
+    interrupt: Arc<dyn Fn() + Send + Sync>,
+    _settings: Settings,
+}
+
+impl Running {
+    fn start(level: Level) -> Result<Running, Failure> {
+        let clock = Clock::start();
+        let screen = Screen::stdout().map_err(Failure::from_io("cannot start".to_owned()))?;
+        let settings = Settings::save();
+        let (stopper, stop) = stop_pair();
+        // A mutex, because a signal comes whenever it likes: it cannot wait for a message.
+        let stopper = Mutex::new(Some(stopper));
+        let (last_words, terminal) = (screen.clone(), settings.clone());
+        let interrupt: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+            if stopper.lock().take().is_none() {
+                last_words.finish();
+                terminal.restore();
+                std::process::exit(INTERRUPTED);
+            }
+        });
+        let on_signal = Arc::clone(&interrupt);
+        ctrlc::set_handler(move || on_signal()).map_err(|error| Failure {
+            what: "cannot handle Ctrl-C".to_owned(),
+            why: error.to_string(),
+        })?;
+        let trace = Trace::stderr(level, clock);
+        Ok(Running { clock, screen, trace, stop, interrupt, _settings: settings })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.screen.finish();
+    }
+}
+
+/// One line for what failed, and the exit code.
+fn finish(outcome: Result<u8, Failure>) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// `eprintln!` would panic where nobody reads it.
+fn complain(failure: &dyn std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "error: {failure}");
+}

@@ -1,0 +1,147 @@
+//! The other side as a library: a client that has joined a server, asks and leaves.
+
+use crate::grid::decode::Decoder;
+use crate::grid::keywords::Port;
+use crate::grid::limits::ANSWER_MS_MAX;
+use crate::grid::protocol::{Message, Query, Refusal};
+use crate::net::dial;
+use crate::net::limits::WRITE_MS_MAX;
+use crate::net::stop::Stop;
+use crate::net::stream::Reader;
+use crate::net::threads;
+use crate::net::wait::{self, Woken};
+use crossbeam_channel::{Receiver, bounded};
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread::Scope;
+use std::time::Duration;
+
+/// Answers that may wait to be taken. More than one comes only from a server that is not asked.
+const ANSWERS_MAX: usize = 64;
+
+/// A client that has joined. Dropped, it hangs up.
+#[derive(Debug)]
+pub struct Client {
+    socket: Arc<TcpStream>,
+    answers: Receiver<Message>,
+    id: u32,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Lost {
+    /// The server does not let us in.
+    Refused(Refusal),
+    /// It hung up.
+    Gone,
+    /// It is there and says nothing for [`ANSWER_MS_MAX`].
+    Silent,
+    /// It said something else.
+    Strange(Message),
+    /// Stop was asked for meanwhile.
+    Stopped,
+    /// The machine failed us.
+    Io(io::Error),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lost::Refused(refusal) => f.write_str(refusal.text()),
+            Lost::Gone => f.write_str("the server closed the connection"),
+            Lost::Silent => {
+                write!(f, "the server did not answer within {} s", ANSWER_MS_MAX / 1000)
+            }
+            Lost::Strange(message) => write!(f, "the server answered `{message}`"),
+            Lost::Stopped => f.write_str("interrupted"),
+            Lost::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Lost {
+        Lost::Io(error)
+    }
+}
+
+impl Client {
+    /// Connects and joins. A thread of `scope` reads what the server says.
+    pub fn join<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        addrs: &[SocketAddr],
+        stop: &Stop,
+    ) -> Result<Client, Lost> {
+        let socket = Arc::new(dial::dial(addrs)?);
+        socket.set_nodelay(true)?;
+        socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))?;
+        let (answers_in, answers) = bounded(ANSWERS_MAX);
+        let mut client = Client { socket: Arc::clone(&socket), answers, id: 0 };
+        threads::spawn(scope, "client-read".to_owned(), move || {
+            let mut reader = Reader::new(socket, Decoder::new(Port::Answers));
+            let mut messages = Vec::new();
+            // When reading fails, the connection is gone.
+            while let Ok(true) = reader.read(&mut messages) {
+                for message in messages.drain(..) {
+                    if answers_in.send(message).is_err() {
+                        return;
+                    }
+                }
+            }
+        })?;
+        match client.exchange(&Message::ReqAdd, stop)? {
+            Message::ResAdd(id) => client.id = id,
+            Message::Error(refusal) => return Err(Lost::Refused(refusal)),
+            other => return Err(Lost::Strange(other)),
+        }
+        Ok(client)
+    }
+
+    /// The id that the server gave us.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Asks, and waits for the answer, which may be an [`Message::Error`].
+    pub fn ask(&mut self, query: Query, stop: &Stop) -> Result<Message, Lost> {
+        self.exchange(&Message::Req(query), stop)
+    }
+
+    /// Says goodbye, and waits for the answer to that.
+    pub fn leave(mut self) -> Result<(), Lost> {
+        match self.exchange(&Message::ReqDc(self.id), &Stop::never())? {
+            Message::Done => Ok(()),
+            Message::Error(refusal) => Err(Lost::Refused(refusal)),
+            other => Err(Lost::Strange(other)),
+        }
+    }
+
+    /// Becomes ready when the server says something unasked, or is gone.
+    pub fn unasked(&self) -> &Receiver<Message> {
+        &self.answers
+    }
+
+    fn exchange(&mut self, message: &Message, stop: &Stop) -> Result<Message, Lost> {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        bytes.push(b'\n');
+        // Fails where the server has hung up. What it said before that is still to be read.
+        let _ = (&*self.socket).write_all(&bytes);
+        let timeout = Duration::from_millis(ANSWER_MS_MAX);
+        match wait::recv_or_stop(&self.answers, stop, Some(timeout)) {
+            Woken::Item(answer) => Ok(answer),
+            Woken::Closed => Err(Lost::Gone),
+            Woken::Stop => Err(Lost::Stopped),
+            Woken::Due => Err(Lost::Silent),
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Ends the reading thread. Fails if the server was faster, which is as good.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}

@@ -1,0 +1,341 @@
+//! How messages are found in a stream of bytes, whatever the other program's habits
+//! (spec: Tolerant input). Opens no socket and reads no clock: it says how much silence it needs.
+//!
+//! What stands between messages (terminators, blanks, stray parentheses, the bare number with
+//! which some clients acknowledge) is skipped. A message begins with a keyword of its port; no
+//! keyword is the beginning of another. One without payload is complete with its keyword, one
+//! with a payload at the `)` behind its last number; else a terminator, the next keyword or
+//! silence ends it. What begins with no keyword is unknown up to its terminator or silence.
+
+use crate::grid::keywords::{Found, Keyword, Port};
+use crate::grid::limits::{MESSAGE_BYTES_MAX, NUMBERS_MAX, SILENCE_MS, UNCLOSED_MS};
+use crate::grid::protocol::Message;
+use crate::net::asked::Encode;
+use crate::net::pushed::Hear;
+use crate::net::stream::Decode;
+
+/// How a program ends its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminator {
+    /// It has not said anything yet.
+    Unknown,
+    /// Not at all.
+    Nothing,
+    /// `\n`
+    Lf,
+    /// `\r\n`
+    CrLf,
+    /// `\0`
+    Nul,
+    /// `\n\0`
+    LfNul,
+}
+
+impl Terminator {
+    /// What we put behind our own messages.
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            Terminator::Unknown | Terminator::Nothing => b"",
+            Terminator::Lf => b"\n",
+            Terminator::CrLf => b"\r\n",
+            Terminator::Nul => b"\0",
+            Terminator::LfNul => b"\n\0",
+        }
+    }
+
+    /// Whether its user reads lines. Others, as C programs do, take what one `recv` gives them
+    /// for one message, so nothing may be joined for them.
+    pub fn is_line(self) -> bool {
+        matches!(self, Terminator::Lf | Terminator::CrLf)
+    }
+}
+
+/// What a message that is not complete waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// There is none, or only the beginning of a keyword.
+    Bytes,
+    /// A terminator behind the first message.
+    Terminator,
+    /// The end of something unknown.
+    Unknown,
+    /// A closing parenthesis.
+    Parenthesis,
+    /// The end of something too long, which was reported already.
+    Lost,
+}
+
+enum Scan {
+    /// So many bytes are this message.
+    Whole(usize, Message),
+    /// There may be more to come; if not, it is this message.
+    Open(Waiting, Message),
+}
+
+/// Finds messages. Implements [`Decode`], and [`Encode`] in the terminator it has found.
+#[derive(Debug)]
+pub struct Decoder {
+    port: Port,
+    /// What has arrived and is not yet decoded, from `at`. Bounded by [`MESSAGE_BYTES_MAX`] and
+    /// what is fed at once.
+    bytes: Vec<u8>,
+    at: usize,
+    /// The last byte that was skipped, because a terminator may arrive in two pieces.
+    skipped: u8,
+    terminator: Terminator,
+    waiting: Waiting,
+    /// The first message, while its terminator is awaited.
+    held: Option<Message>,
+    /// Silence was reported, and nothing has arrived since.
+    quiet: bool,
+}
+
+impl Decoder {
+    /// Nothing heard yet.
+    pub fn new(port: Port) -> Decoder {
+        Decoder {
+            port,
+            bytes: Vec::new(),
+            at: 0,
+            skipped: 0,
+            terminator: Terminator::Unknown,
+            waiting: Waiting::Bytes,
+            held: None,
+            quiet: false,
+        }
+    }
+
+    /// How the other side ends its messages: the last terminator seen.
+    pub fn terminator(&self) -> Terminator {
+        self.terminator
+    }
+
+    /// Goes over what stands between messages, and notes the terminators.
+    fn skip(&mut self) {
+        while let Some(&byte) = self.bytes.get(self.at) {
+            match byte {
+                b'\n' if self.skipped == b'\r' => self.terminator = Terminator::CrLf,
+                b'\n' => self.terminator = Terminator::Lf,
+                0 if self.skipped == b'\n' => self.terminator = Terminator::LfNul,
+                0 => self.terminator = Terminator::Nul,
+                b'\r' | b' ' | b'\t' | b'(' | b')' | b'0'..=b'9' => {}
+                _ => return,
+            }
+            self.skipped = byte;
+            self.at += 1;
+        }
+        self.bytes.clear();
+        self.at = 0;
+    }
+
+    /// Goes over the rest of something too long. True once its end is found.
+    fn skip_lost(&mut self) -> bool {
+        let end = self.bytes[self.at..].iter().position(|byte| is_end(*byte));
+        self.at += end.unwrap_or(self.bytes.len() - self.at);
+        end.is_some() || self.quiet
+    }
+
+    /// The message of `size` bytes is complete.
+    fn complete(&mut self, size: usize, message: Message) -> Option<Message> {
+        self.at += size;
+        self.skipped = 0;
+        self.settle(message)
+    }
+
+    /// Gives `message`, unless it is the first and its terminator may still be on its way: the
+    /// answer is to carry it.
+    fn settle(&mut self, message: Message) -> Option<Message> {
+        self.skip();
+        if self.terminator == Terminator::Unknown {
+            if self.bytes.is_empty() && !self.quiet {
+                self.waiting = Waiting::Terminator;
+                self.held = Some(message);
+                return None;
+            }
+            self.terminator = Terminator::Nothing;
+        }
+        Some(message)
+    }
+}
+
+impl Decode for Decoder {
+    type Message = Message;
+
+    fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.at);
+        self.at = 0;
+        self.bytes.extend_from_slice(bytes);
+        self.quiet = false;
+    }
+
+    fn next(&mut self) -> Option<Message> {
+        if self.waiting == Waiting::Lost && !self.skip_lost() {
+            return None;
+        }
+        self.waiting = Waiting::Bytes;
+        if let Some(first) = self.held.take() {
+            return self.settle(first);
+        }
+        self.skip();
+        let rest = &self.bytes[self.at..];
+        if rest.is_empty() {
+            return None;
+        }
+        match scan(self.port, &rest[..rest.len().min(MESSAGE_BYTES_MAX)]) {
+            Scan::Whole(size, message) if size < MESSAGE_BYTES_MAX => self.complete(size, message),
+            Scan::Open(waiting, message) if rest.len() < MESSAGE_BYTES_MAX => {
+                self.waiting = waiting;
+                let size = rest.len();
+                if self.quiet { self.complete(size, message) } else { None }
+            }
+            _ => {
+                let message = Message::Malformed(Box::from(&rest[..MESSAGE_BYTES_MAX]));
+                self.at += MESSAGE_BYTES_MAX;
+                self.waiting = Waiting::Lost;
+                Some(message)
+            }
+        }
+    }
+
+    fn patience_ms(&self) -> Option<u64> {
+        match self.waiting {
+            Waiting::Bytes => None,
+            Waiting::Terminator | Waiting::Unknown | Waiting::Lost => Some(SILENCE_MS),
+            Waiting::Parenthesis => Some(UNCLOSED_MS),
+        }
+    }
+
+    fn silence(&mut self) {
+        self.quiet = true;
+    }
+}
+
+impl Encode<Message> for Decoder {
+    fn encode(&mut self, answer: &Message, bytes: &mut Vec<u8>) {
+        answer.encode(bytes);
+        bytes.extend_from_slice(self.terminator.bytes());
+    }
+
+    fn joins(&self) -> bool {
+        self.terminator.is_line()
+    }
+}
+
+/// What one read of the peer link brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The messages, in order.
+    pub messages: Vec<Message>,
+    /// How the other server ends its messages.
+    pub terminator: Terminator,
+}
+
+impl Hear for Decoder {
+    type Heard = Heard;
+
+    fn heard(&self, messages: Vec<Message>) -> Heard {
+        Heard { messages, terminator: self.terminator }
+    }
+}
+
+fn is_end(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r' | 0)
+}
+
+/// The message that `bytes`, which are not empty and at most a whole one, begin with.
+fn scan(port: Port, bytes: &[u8]) -> Scan {
+    let unknown = |size: usize| Message::Malformed(Box::from(&bytes[..size]));
+    match port.find(bytes) {
+        Found::Keyword(keyword) if keyword.numbers == 0 => {
+            let size = keyword.word.len();
+            Scan::Whole(size, (keyword.make)(&[]).unwrap_or_else(|| unknown(size)))
+        }
+        Found::Keyword(keyword) => scan_payload(port, keyword, bytes),
+        Found::Beginning => Scan::Open(Waiting::Bytes, unknown(bytes.len())),
+        Found::Nothing => match bytes.iter().position(|byte| is_end(*byte)) {
+            Some(size) => Scan::Whole(size, unknown(size)),
+            None => Scan::Open(Waiting::Unknown, unknown(bytes.len())),
+        },
+    }
+}
+
+fn scan_payload(port: Port, keyword: &Keyword, bytes: &[u8]) -> Scan {
+    let mut numbers = Numbers { wanted: keyword.numbers, ..Numbers::default() };
+    let mut depth = 0;
+    let message = |numbers: &Numbers, size: usize| {
+        let made = numbers.all().and_then(keyword.make);
+        made.unwrap_or_else(|| Message::Malformed(Box::from(&bytes[..size])))
+    };
+    for (at, &byte) in bytes.iter().enumerate().skip(keyword.word.len()) {
+        numbers.take(byte);
+        if byte.is_ascii_digit() {
+            continue;
+        }
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {}
+        }
+        let closed = byte == b')' && (numbers.are_enough() || depth <= 0);
+        if closed {
+            return Scan::Whole(at + 1, message(&numbers, at + 1));
+        }
+        if is_end(byte) || (depth == 0 && numbers.are_enough()) {
+            return Scan::Whole(at, message(&numbers, at));
+        }
+        if byte.is_ascii_uppercase() {
+            match port.find(&bytes[at..]) {
+                Found::Keyword(_) => return Scan::Whole(at, message(&numbers, at)),
+                Found::Beginning => break,
+                Found::Nothing => numbers.bad = true,
+            }
+        }
+    }
+    Scan::Open(Waiting::Parenthesis, message(&numbers, bytes.len()))
+}
+
+/// The numbers of a payload, picked out of whatever words stand around them.
+#[derive(Default)]
+struct Numbers {
+    wanted: usize,
+    values: [u32; NUMBERS_MAX],
+    count: usize,
+    /// The last byte was a digit.
+    open: bool,
+    bad: bool,
+}
+
+impl Numbers {
+    fn take(&mut self, byte: u8) {
+        if byte.is_ascii_digit() {
+            self.digit(u32::from(byte - b'0'));
+            return;
+        }
+        self.open = false;
+        let separator = matches!(byte, b' ' | b'\t' | b'(' | b')') || is_end(byte);
+        let word = matches!(byte, b'a'..=b'z' | b':') && self.wanted > 1;
+        // An upper-case letter may begin the next message, which is found out elsewhere.
+        self.bad |= !(separator || word || byte.is_ascii_uppercase());
+    }
+
+    fn digit(&mut self, digit: u32) {
+        if !self.open {
+            self.open = true;
+            self.count += 1;
+        }
+        let Some(value) = self.values.get_mut(self.count - 1) else { return };
+        match value.checked_mul(10).and_then(|tens| tens.checked_add(digit)) {
+            Some(more) => *value = more,
+            None => self.bad = true,
+        }
+    }
+
+    /// No number more is needed; the last one is complete if a byte follows that is no digit.
+    fn are_enough(&self) -> bool {
+        self.count >= self.wanted
+    }
+
+    fn all(&self) -> Option<&[u32]> {
+        (!self.bad && self.count == self.wanted).then_some(&self.values[..self.count])
+    }
+}

@@ -1,0 +1,72 @@
+//! Every number of this system, and why it is that number.
+
+/// Clients at a time, unless `--max-clients` says otherwise (spec: Clients).
+pub const CLIENTS_MAX: usize = 10;
+/// How long a connection may take to send `REQ_ADD` (spec: Clients).
+pub const JOIN_MS_MAX: u64 = 10_000;
+
+/// A message, terminator included (spec: Messages).
+pub const MESSAGE_BYTES_MAX: usize = 500;
+/// Silence that ends an unknown message without terminator (spec: Tolerant input). The same
+/// silence after the very first message tells that its program uses no terminator.
+pub const SILENCE_MS: u64 = 20;
+/// Silence that ends a message whose parenthesis was not closed. Longer than [`SILENCE_MS`],
+/// because here it is likely that more is on its way: `REQ_DC(1` may become `REQ_DC(12)`.
+pub const UNCLOSED_MS: u64 = 200;
+/// Numbers in the longest message, `RES_ES(external P sensor S: U (W E))`.
+pub const NUMBERS_MAX: usize = 5;
+
+/// How long a question to the other server may take, unless `--peer-timeout` says otherwise
+/// (spec: Queries).
+pub const PEER_MS_MAX: u64 = 2_000;
+/// Questions in a row without an answer in time after which the other server counts as gone
+/// (spec: Life of the peer link, 5).
+pub const PEER_TIMEOUTS_MAX: u32 = 3;
+/// How long a handshake on the peer port may take. The same as for a client's.
+pub const GREETING_MS_MAX: u64 = JOIN_MS_MAX;
+/// How long one who dialed waits for `RES_ADDPEER`. Shorter: it has something better to do.
+pub const GRANT_MS_MAX: u64 = 2_000;
+/// How long one who leaves waits for `OK(01)`.
+pub const LEAVE_MS_MAX: u64 = 2_000;
+/// Connections to the peer port at a time: the link, and those that are about to be refused.
+pub const LINKS_MAX: usize = 8;
+/// The identifier that the accepting server gives to the one that dialed (spec: Life, 2).
+pub const DIALER_ID: u32 = 2;
+/// The identifier that the dialing server gives to the one that accepted (spec: Life, 2).
+pub const ACCEPTOR_ID: u32 = 1;
+
+/// The first pause of a server that can neither reach a peer nor listen (spec: Life, 6). Each
+/// further one is twice as long.
+pub const SEARCH_PAUSE_MS_MIN: u64 = 500;
+/// The longest pause of such a server.
+pub const SEARCH_PAUSE_MS_MAX: u64 = 5_000;
+
+/// Events that wait for the coordinator. Those who bring more wait, and through TCP so do those
+/// who talk to them.
+pub const INBOX_EVENTS_MAX: usize = 1024;
+/// Events after which the coordinator sends what it has for the other server, though more wait.
+pub const BATCH_EVENTS_MAX: usize = 64;
+/// Frames that wait for the other server, beside one for each client's turn. Full, the link is
+/// cut: nothing on it may be lost without losing the order of what follows.
+pub const OUTBOX_FRAMES_MAX: usize = 1024;
+
+/// Sensors of a server (spec: Queries).
+pub const SENSORS_MIN: usize = 3;
+/// Sensors of a server (spec: Queries).
+pub const SENSORS_MAX: usize = 10;
+/// Power of a sensor in watts (spec: Queries).
+pub const POWER_W_MAX: u32 = 1500;
+/// Efficiency of a sensor in percent (spec: Queries).
+pub const EFFICIENCY_PERCENT_MAX: u32 = 100;
+
+/// The longest `--peer-timeout`.
+pub const PEER_MS_LIMIT: u64 = 20_000;
+/// How long a client waits for an answer: longer than any server waits for the other one.
+pub const ANSWER_MS_MAX: u64 = 30_000;
+
+const _: () = assert!(SENSORS_MIN <= SENSORS_MAX);
+const _: () = assert!(SILENCE_MS < UNCLOSED_MS && UNCLOSED_MS < JOIN_MS_MAX);
+const _: () = assert!(PEER_MS_MAX <= PEER_MS_LIMIT && PEER_MS_LIMIT < ANSWER_MS_MAX);
+const _: () = assert!(SEARCH_PAUSE_MS_MIN < SEARCH_PAUSE_MS_MAX);
+const _: () = assert!(DIALER_ID != ACCEPTOR_ID);
+const _: () = assert!(BATCH_EVENTS_MAX <= INBOX_EVENTS_MAX);

@@ -1,0 +1,334 @@
+//! The thread that owns the state: events in, effects out. It never waits but for its inbox.
+
+use crate::grid::decode::{Heard, Terminator};
+use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX};
+use crate::grid::protocol::Message;
+use crate::grid::server::input::{self, Input};
+use crate::grid::server::{Config, Outcome};
+use crate::grid::state::{Command, Effect, Event, Exit, Side, State, Turn};
+use crate::net::accept::Gate;
+use crate::net::asked::{Asked, Asker, ConnId};
+use crate::net::pushed::{Frame, LinkId, Outbox, Pushed};
+use crate::net::stop::{Stop, Stopper, stop_pair};
+use crate::net::threads;
+use crate::net::wait::{Inbox, Woken};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::Scope;
+
+/// The other end of a link.
+struct Partner {
+    outbox: Outbox,
+    terminator: Terminator,
+    /// What is sent when no more events wait.
+    pending: Vec<u8>,
+}
+
+/// The state and all that belongs to it.
+///
+/// Dropped in the order of its fields: first what keeps other threads alive, last the inbox, which
+/// waits for their end.
+pub(super) struct Coordinator<'scope, 'env> {
+    /// The accept loops end when these are dropped.
+    _clients_gate: Gate,
+    peers_gate: Option<Gate>,
+    askers: HashMap<ConnId, Asker<Message, Message>>,
+    partners: HashMap<LinkId, Partner>,
+    /// The thread that brings what is typed ends when this is dropped.
+    _over: Stopper,
+    inbox_in: Sender<Input>,
+    inbox: Inbox<Input>,
+    state: State,
+    scope: &'scope Scope<'scope, 'env>,
+    config: &'env Config,
+    /// The peer port, if it was bound early.
+    early: Option<&'env TcpListener>,
+    /// The last link's name. The accept loop counts on, too.
+    links: Arc<AtomicU64>,
+    dialing: Option<LinkId>,
+    /// The person knows that the peer port cannot be had.
+    is_warned: bool,
+    ended: Option<Exit>,
+}
+
+impl<'scope, 'env> Coordinator<'scope, 'env> {
+    /// Starts the threads that bring clients and what is typed.
+    pub(super) fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        config: &'env Config,
+        (clients, early): (&'env TcpListener, Option<&'env TcpListener>),
+        typed: &'env Receiver<Command>,
+        state: State,
+    ) -> io::Result<Coordinator<'scope, 'env>> {
+        let (inbox_in, inbox) = bounded(INBOX_EVENTS_MAX);
+        let (over, is_over) = stop_pair();
+        let (gate, opening) = Gate::new(clients)?;
+        let coordinator = Coordinator {
+            _clients_gate: gate,
+            peers_gate: None,
+            askers: HashMap::new(),
+            partners: HashMap::new(),
+            _over: over,
+            inbox_in: inbox_in.clone(),
+            inbox: Inbox::new(inbox),
+            state,
+            scope,
+            config,
+            early,
+            links: Arc::default(),
+            dialing: None,
+            is_warned: false,
+            ended: None,
+        };
+        let typing_in = inbox_in.clone();
+        threads::spawn(scope, "grid-typed".to_owned(), move || {
+            input::bring_typed(typed, &is_over, &typing_in);
+        })?;
+        threads::spawn(scope, "grid-accept".to_owned(), move || {
+            input::accept_clients(scope, config, clients, &opening, &inbox_in);
+        })?;
+        Ok(coordinator)
+    }
+
+    /// Serves until the state says that it is over.
+    pub(super) fn run(mut self, stop: &Stop) -> Outcome {
+        let mut stop = stop.clone();
+        let mut batch = 0;
+        self.handle(Event::Started);
+        loop {
+            if let Some(exit) = self.ended {
+                self.flush();
+                return Outcome { exit, counters: self.state.counters() };
+            }
+            let ready = if batch < BATCH_EVENTS_MAX { self.inbox.ready() } else { None };
+            let input = match ready {
+                Some(input) => input,
+                None => {
+                    self.flush();
+                    batch = 0;
+                    match self.wait(&stop) {
+                        Woken::Item(input) => input,
+                        Woken::Due | Woken::Closed => {
+                            self.handle(Event::Tick);
+                            continue;
+                        }
+                        Woken::Stop => {
+                            stop = Stop::never();
+                            Input::Typed(Command::Kill)
+                        }
+                    }
+                }
+            };
+            batch += 1;
+            self.take(input);
+        }
+    }
+
+    fn wait(&self, stop: &Stop) -> Woken<Input> {
+        let timeout = self.state.deadline().map(|due| self.config.clock.now().until(due));
+        self.inbox.next(stop, timeout)
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Client(Asked::Turn(conn, turn)) => {
+                self.heard(&format_args!("c{}", conn.0), &turn.questions);
+                self.handle(Event::ClientAsked(conn, turn));
+            }
+            Input::Client(Asked::Opened(conn, addr, asker)) => {
+                self.askers.insert(conn, asker);
+                let status = format_args!("{}/{}", self.askers.len(), self.config.clients_max);
+                let trace = &self.config.trace;
+                trace.event(format_args!("ev=open conn=c{} addr={addr} open={status}", conn.0));
+                self.handle(Event::ClientOpened(conn, addr));
+            }
+            Input::Client(Asked::Left(conn)) => self.handle(Event::ClientClosed(conn)),
+            Input::Client(Asked::Closed(conn)) => {
+                self.askers.remove(&conn);
+                self.config.trace.event(format_args!("ev=close conn=c{}", conn.0));
+                self.handle(Event::ClientClosed(conn));
+            }
+            Input::Refused => {
+                let max = self.config.clients_max;
+                self.config
+                    .trace
+                    .event(format_args!("ev=refuse why=client-limit open={max}/{max}"));
+                self.handle(Event::ClientRefused);
+            }
+            Input::Peer(pushed) => self.take_peer(pushed),
+            Input::NotDialed(error) => {
+                self.config.trace.event(format_args!("ev=nobody error={error:?}"));
+                self.dialing = None;
+                self.handle(Event::DialFailed);
+            }
+            Input::Typed(command) => self.handle(Event::Typed(command)),
+        }
+    }
+
+    fn take_peer(&mut self, pushed: Pushed<Heard>) {
+        match pushed {
+            Pushed::Opened(link, addr, outbox) => {
+                let terminator = Terminator::Unknown;
+                self.partners.insert(link, Partner { outbox, terminator, pending: Vec::new() });
+                let is_dialed = self.dialing.take_if(|dialing| *dialing == link).is_some();
+                let side = if is_dialed { Side::Dialed } else { Side::Accepted };
+                let trace = &self.config.trace;
+                trace.event(format_args!("ev=open link=p{} addr={addr} side={side:?}", link.0));
+                self.handle(Event::PeerOpened(link, side));
+            }
+            Pushed::Heard(link, heard) => {
+                self.heard(&format_args!("p{}", link.0), &heard.messages);
+                if let Some(partner) = self.partners.get_mut(&link) {
+                    partner.terminator = heard.terminator;
+                }
+                self.handle(Event::PeerHeard(link, heard));
+            }
+            Pushed::Closed(link) => {
+                self.partners.remove(&link);
+                self.config.trace.event(format_args!("ev=close link=p{}", link.0));
+                self.handle(Event::PeerClosed(link));
+            }
+        }
+    }
+
+    /// Shows what was said to us.
+    fn heard(&self, who: &std::fmt::Arguments<'_>, messages: &[Message]) {
+        self.config.screen.lines(messages);
+        if self.config.trace.has_wire() {
+            for message in messages {
+                self.config.trace.wire(who, '>', message);
+            }
+        }
+    }
+
+    /// One event, and what comes of it.
+    fn handle(&mut self, event: Event) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            for effect in self.state.handle(self.config.clock.now(), event) {
+                next = self.apply(effect).or(next);
+            }
+        }
+    }
+
+    /// Some effects are events again.
+    fn apply(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Answer(conn, turn) => self.answer(conn, turn),
+            Effect::Tell(link, message) => self.tell(link, &message),
+            Effect::HangUp(conn) => {
+                self.config.trace.event(format_args!("ev=cut conn=c{} why=not-joined", conn.0));
+                self.askers.remove(&conn);
+            }
+            Effect::Part(link) => {
+                if let Some(mut partner) = self.partners.remove(&link) {
+                    partner.flush();
+                }
+            }
+            Effect::Say(line) => self.config.screen.line(line),
+            Effect::Dial => return self.dial().err().map(|_| Event::DialFailed),
+            Effect::Listen => return Some(self.listen()),
+            Effect::StopListening => self.peers_gate = None,
+            Effect::End(exit) => self.ended = self.ended.or(Some(exit)),
+        }
+        None
+    }
+
+    fn answer(&self, conn: ConnId, turn: Turn) {
+        if self.config.trace.has_wire() {
+            for message in &turn.answers {
+                self.config.trace.wire(&format_args!("c{}", conn.0), '<', message);
+            }
+        }
+        if let Some(asker) = self.askers.get(&conn) {
+            asker.answer(turn);
+        }
+    }
+
+    fn tell(&mut self, link: LinkId, message: &Message) {
+        self.config.trace.wire(&format_args!("p{}", link.0), '<', message);
+        let Some(partner) = self.partners.get_mut(&link) else { return };
+        message.encode(&mut partner.pending);
+        partner.pending.extend_from_slice(match partner.terminator {
+            // The canonical form, for one who has not shown another.
+            Terminator::Unknown => b"\n",
+            known => known.bytes(),
+        });
+        if !partner.terminator.is_line() {
+            partner.flush();
+        }
+    }
+
+    /// Sends what was said to other servers since no event waited.
+    fn flush(&mut self) {
+        for (link, partner) in &mut self.partners {
+            if !partner.flush() {
+                // It reads slower than we write, and its `Closed` will follow.
+                self.config.trace.event(format_args!("ev=cut link=p{} why=slow", link.0));
+                partner.outbox.cut();
+            }
+        }
+    }
+
+    fn dial(&mut self) -> io::Result<()> {
+        let link = LinkId(self.links.fetch_add(1, Ordering::SeqCst) + 1);
+        let (scope, config, inbox) = (self.scope, self.config, self.inbox_in.clone());
+        self.dialing = Some(link);
+        threads::spawn(scope, "grid-dial".to_owned(), move || {
+            input::dial(scope, config, inbox, link);
+        })
+    }
+
+    fn listen(&mut self) -> Event {
+        match self.try_listen() {
+            Ok(gate) => {
+                self.peers_gate = Some(gate);
+                Event::Listening
+            }
+            Err(error) => {
+                self.config.trace.event(format_args!("ev=listen-failed error={error:?}"));
+                if !self.is_warned {
+                    self.is_warned = true;
+                    self.config.trace.warn(format_args!(
+                        "no peer at {}, and cannot listen there: {error}; trying both again",
+                        show(&self.config.peer)
+                    ));
+                }
+                Event::ListenFailed
+            }
+        }
+    }
+    fn try_listen(&mut self) -> io::Result<Gate> {
+        let listener = match &self.early {
+            Some(listener) => listener.try_clone()?,
+            None => TcpListener::bind(&self.config.peer[..])?,
+        };
+        let (gate, opening) = Gate::new(&listener)?;
+        let (scope, config) = (self.scope, self.config);
+        let (inbox, links) = (self.inbox_in.clone(), Arc::clone(&self.links));
+        threads::spawn(scope, "peer-accept".to_owned(), move || {
+            input::accept_peers(scope, config, &listener, &opening, &inbox, &links);
+        })?;
+        Ok(gate)
+    }
+}
+
+impl Partner {
+    /// Sends what is pending. False if the outbox is full.
+    fn flush(&mut self) -> bool {
+        if self.pending.is_empty() {
+            return true;
+        }
+        let bytes = std::mem::take(&mut self.pending);
+        self.outbox.send(Frame { bytes, joins: self.terminator.is_line() }).is_ok()
+    }
+}
+
+/// `1.2.3.4:80 or [::1]:80`
+pub(super) fn show(addrs: &[SocketAddr]) -> String {
+    addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}

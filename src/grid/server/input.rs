@@ -1,0 +1,120 @@
+//! All that reaches the coordinator, and the threads that bring it.
+
+use crate::grid::decode::{Decoder, Heard};
+use crate::grid::keywords::Port;
+use crate::grid::limits::{LINKS_MAX, OUTBOX_FRAMES_MAX};
+use crate::grid::protocol::{Message, Refusal};
+use crate::grid::server::Config;
+use crate::grid::state::Command;
+use crate::net::accept::{self, Opening, Refuser, Seats};
+use crate::net::asked::{self, Asked, ConnId, Place};
+use crate::net::dial;
+use crate::net::pushed::{self, LinkId, Pushed};
+use crate::net::stop::Stop;
+use crossbeam_channel::{Receiver, Sender, select};
+use std::io;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::Scope;
+
+/// All that reaches the coordinator from other threads.
+pub(super) enum Input {
+    Client(Asked<Message, Message>),
+    Refused,
+    Peer(Pushed<Heard>),
+    NotDialed(io::Error),
+    Typed(Command),
+}
+
+impl From<Asked<Message, Message>> for Input {
+    fn from(asked: Asked<Message, Message>) -> Input {
+        Input::Client(asked)
+    }
+}
+
+impl From<Pushed<Heard>> for Input {
+    fn from(pushed: Pushed<Heard>) -> Input {
+        Input::Peer(pushed)
+    }
+}
+
+/// Connects to the other server.
+pub(super) fn dial<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    config: &Config,
+    inbox: Sender<Input>,
+    link: LinkId,
+) {
+    let dialed = dial::dial(&config.peer).and_then(|socket| {
+        let decoder = Decoder::new(Port::Peers);
+        pushed::open(scope, link, socket, decoder, inbox.clone(), frames_max(config), ())
+    });
+    if let Err(error) = dialed {
+        // Nobody listens any more when this fails: the server is stopping.
+        let _ = inbox.send(Input::NotDialed(error));
+    }
+}
+
+/// One frame for each client's turn, and some for what the other server asks.
+fn frames_max(config: &Config) -> usize {
+    OUTBOX_FRAMES_MAX + config.clients_max
+}
+
+pub(super) fn accept_clients<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    config: &Config,
+    listener: &TcpListener,
+    opening: &Opening,
+    inbox: &Sender<Input>,
+) {
+    let seats = Seats::new(config.clients_max);
+    let leavers = Seats::new(config.clients_max);
+    let refuser = Refuser::new(Message::Error(Refusal::ClientLimit).to_string().into_bytes());
+    let mut last = 0;
+    accept::run(listener, opening, &config.trace, |socket, _| match seats.take() {
+        Some(seat) => {
+            last += 1;
+            let place = Place { conn: ConnId(last), seat, leavers: leavers.clone() };
+            asked::open(scope, place, socket, Decoder::new(Port::Clients), inbox.clone())
+        }
+        None => {
+            // Nobody listens any more when this fails: the server is stopping.
+            let _ = inbox.send(Input::Refused);
+            refuser.refuse(scope, socket)
+        }
+    });
+}
+
+pub(super) fn accept_peers<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    config: &Config,
+    listener: &TcpListener,
+    opening: &Opening,
+    inbox: &Sender<Input>,
+    links: &AtomicU64,
+) {
+    let seats = Seats::new(LINKS_MAX);
+    let refuser = Refuser::new(Message::Error(Refusal::PeerLimit).to_string().into_bytes());
+    accept::run(listener, opening, &config.trace, |socket, _| match seats.take() {
+        Some(seat) => {
+            let link = LinkId(links.fetch_add(1, Ordering::SeqCst) + 1);
+            let decoder = Decoder::new(Port::Peers);
+            pushed::open(scope, link, socket, decoder, inbox.clone(), frames_max(config), seat)
+        }
+        None => refuser.refuse(scope, socket),
+    });
+}
+
+/// Brings what is typed to the coordinator, until it is over.
+pub(super) fn bring_typed(typed: &Receiver<Command>, over: &Stop, inbox: &Sender<Input>) {
+    loop {
+        select! {
+            recv(over.channel()) -> _ => return,
+            recv(typed) -> command => match command {
+                Ok(command) => if inbox.send(Input::Typed(command)).is_err() { return },
+                // The console has ended, the server has not.
+                Err(_) => return,
+            },
+        }
+    }
+}

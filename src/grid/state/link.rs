@@ -1,0 +1,291 @@
+//! What goes over the link between two servers, and how it ends (spec: Life of the peer link, 4 and
+//! 5; Queries).
+
+use super::questions::Answered;
+use super::{Effect, Exit, State};
+use crate::grid::decode::Terminator;
+use crate::grid::limits::{LEAVE_MS_MAX, SEARCH_PAUSE_MS_MIN};
+use crate::grid::protocol::{DONE_TEXT, Message, Query, Refusal, Scope};
+use crate::net::clock::Millis;
+use crate::net::pushed::LinkId;
+use std::collections::BTreeMap;
+
+/// Where we stand with the other server.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) phase: Phase,
+    /// Whether the peer port is ours; it stays so while there is a link, to refuse a third server.
+    pub(super) is_listening: bool,
+    /// Connections that have not asked for anything yet, and how long they may take.
+    pub(super) guests: BTreeMap<LinkId, Millis>,
+    /// How the other server ends its messages.
+    pub(super) terminator: Terminator,
+    pub(super) may_dial: bool,
+    /// Nobody has been found or missed yet.
+    pub(super) is_first_search: bool,
+    pub(super) pause_ms: u64,
+    /// We have said goodbye, and wait so long for the answer.
+    pub(super) leaving: Option<Millis>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Connecting, or trying to listen: an event will tell.
+    Searching,
+    /// Neither worked: both again at this time.
+    Pausing(Millis),
+    /// Somebody may come.
+    Waiting,
+    /// We dialed, and asked for the link.
+    Asking(LinkId, Millis),
+    /// We granted the link and gave this identifier; ours is to come.
+    Granting(LinkId, u32, Millis),
+    /// There is a link.
+    Up(Pair),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) link: LinkId,
+    /// The identifier that the other server gave us.
+    pub(super) ours: u32,
+    /// The identifier that we gave the other server.
+    pub(super) theirs: u32,
+}
+
+impl Link {
+    pub(super) fn new(may_dial: bool) -> Link {
+        Link {
+            phase: Phase::Searching,
+            is_listening: false,
+            guests: BTreeMap::new(),
+            terminator: Terminator::Unknown,
+            may_dial,
+            is_first_search: true,
+            pause_ms: SEARCH_PAUSE_MS_MIN,
+            leaving: None,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up(_))
+    }
+
+    /// The identifier of our own network; 0 without a link.
+    pub(super) fn own_id(&self) -> u32 {
+        if let Phase::Up(pair) = self.phase { pair.ours } else { 0 }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        let own = match self.phase {
+            Phase::Pausing(until) | Phase::Asking(_, until) | Phase::Granting(_, _, until) => {
+                Some(until)
+            }
+            Phase::Searching | Phase::Waiting | Phase::Up(_) => None,
+        };
+        own.into_iter().chain(self.leaving).chain(self.guests.values().copied()).min()
+    }
+
+    /// The link that we have or are about to have.
+    pub(super) fn current(&self) -> Option<LinkId> {
+        match self.phase {
+            Phase::Asking(link, _) | Phase::Granting(link, ..) | Phase::Up(Pair { link, .. }) => {
+                Some(link)
+            }
+            Phase::Searching | Phase::Pausing(_) | Phase::Waiting => None,
+        }
+    }
+
+    /// How many questions may be under way. A program that does not read lines takes what comes
+    /// together for one message, so it gets one at a time.
+    fn window(&self) -> usize {
+        if self.terminator.is_line() { usize::MAX } else { 1 }
+    }
+}
+
+impl State {
+    /// The other server said this.
+    pub(super) fn peer_said(&mut self, pair: Pair, message: Message, effects: &mut Vec<Effect>) {
+        match message {
+            Message::Req(query) => {
+                effects.push(Effect::Tell(pair.link, self.answer_to_peer(query)));
+            }
+            Message::ReqDcPeer(id) if id == pair.theirs => {
+                effects.push(Effect::Tell(pair.link, Message::Done));
+                // Both may leave at once; then each waits for the other's answer.
+                if self.link.leaving.is_none() {
+                    effects.push(Effect::Part(pair.link));
+                    self.link_gone(pair.theirs, effects);
+                }
+            }
+            Message::ReqDcPeer(_) => {
+                effects.push(Effect::Tell(pair.link, Message::Error(Refusal::PeerNotFound)));
+            }
+            Message::Done if self.link.leaving.is_some() => {
+                effects.push(Effect::Say(DONE_TEXT.to_owned()));
+                self.left(pair.theirs, effects);
+            }
+            Message::Error(why)
+                if self.link.leaving.is_some() && !self.questions.are_under_way() =>
+            {
+                effects.push(Effect::Say(why.text().to_owned()));
+                self.left(pair.theirs, effects);
+            }
+            Message::ReqAddPeer => {
+                effects.push(Effect::Tell(pair.link, Message::Error(Refusal::PeerLimit)));
+            }
+            Message::ResSensor(..) | Message::ResPower(..) | Message::Error(_) => {
+                self.peer_answered(pair, message, effects);
+            }
+            Message::Malformed(ref text) if is_answer(text) => {
+                let answer = Message::Error(Refusal::PeerNotFound);
+                self.peer_answered(pair, answer, effects);
+            }
+            other => complain(pair.link, &other, effects),
+        }
+    }
+
+    /// What the own network answers, as it is asked by the other server.
+    fn answer_to_peer(&self, query: Query) -> Message {
+        match query {
+            Query::Sensor(Scope::Global) => Message::ResPeerSensor(self.own_reading()),
+            Query::Power(Scope::Global) => Message::ResPeerPower(self.own_power()),
+            query => self.answer_locally(query),
+        }
+    }
+
+    /// An answer is the answer to the oldest question; nothing else tells them apart.
+    fn peer_answered(&mut self, pair: Pair, answer: Message, effects: &mut Vec<Effect>) {
+        match self.questions.answered() {
+            Answered::Nothing => self.counters.answers_dropped += 1,
+            Answered::Question(question) if fits(question.query, &answer) => {
+                let answer = self.compare(question.query, answer);
+                self.fill(question, answer, effects);
+            }
+            Answered::Late(question) if fits(question.query, &answer) => {
+                self.counters.answers_dropped += 1;
+            }
+            Answered::Question(question) => {
+                // A question or an answer was lost, so the order is too: every further answer
+                // could be somebody else's. The link is made anew.
+                self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
+                self.cut(pair, effects);
+            }
+            Answered::Late(_) => self.cut(pair, effects),
+        }
+    }
+
+    pub(super) fn peer_closed(&mut self, link: LinkId, effects: &mut Vec<Effect>) {
+        self.link.guests.remove(&link);
+        match self.link.phase {
+            Phase::Asking(asked, _) if asked == link => self.nobody_there(effects),
+            Phase::Granting(granted, theirs, _) if granted == link => {
+                self.counters.links_lost += 1;
+                self.link_gone(theirs, effects);
+            }
+            Phase::Up(pair) if pair.link == link => self.cut(pair, effects),
+            _ => {}
+        }
+    }
+
+    /// Ends a link whose other side did not say goodbye.
+    pub(super) fn cut(&mut self, pair: Pair, effects: &mut Vec<Effect>) {
+        self.counters.links_lost += 1;
+        effects.push(Effect::Part(pair.link));
+        self.link_gone(pair.theirs, effects);
+    }
+
+    /// There is no link any more: whoever waits is told so, and somebody new may come.
+    fn link_gone(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
+        if self.link.leaving.is_some() {
+            return self.left(theirs, effects);
+        }
+        effects.push(Effect::Say(format!("Peer {theirs} disconnected")));
+        for question in self.questions.give_up() {
+            self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
+        }
+        self.link.terminator = Terminator::Unknown;
+        if self.link.is_listening {
+            self.wait(effects);
+        } else {
+            self.nobody_there(effects);
+        }
+    }
+
+    /// We have left, and the other side knows it or will not answer any more.
+    pub(super) fn left(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Say(format!("Peer {theirs} disconnected")));
+        effects.push(Effect::End(Exit::Done));
+    }
+
+    pub(super) fn kill(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        match self.link.phase {
+            Phase::Up(pair) if self.link.leaving.is_none() => {
+                self.link.leaving = Some(now.plus(LEAVE_MS_MAX));
+                // First, so that the other server can listen there at once.
+                self.link.is_listening = false;
+                effects.push(Effect::StopListening);
+                effects.push(Effect::Tell(pair.link, Message::ReqDcPeer(pair.ours)));
+            }
+            _ => effects.push(Effect::End(Exit::Done)),
+        }
+    }
+
+    /// Puts questions on the link, as many as may be there.
+    pub(super) fn forward(&mut self, effects: &mut Vec<Effect>) {
+        let Phase::Up(pair) = self.link.phase else { return };
+        while let Some(query) = self.questions.send(self.link.window()) {
+            let asked = match query {
+                Query::Sensor(_) => Query::Sensor(Scope::External),
+                Query::Power(_) => Query::Power(Scope::External),
+            };
+            effects.push(Effect::Tell(pair.link, Message::Req(asked)));
+        }
+    }
+
+    pub(super) fn expire_questions(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let before = self.counters.questions_timed_out;
+        while let Some((question, _)) = self.questions.expire(now) {
+            self.counters.questions_timed_out += 1;
+            self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
+        }
+        if self.counters.questions_timed_out == before {
+            return;
+        }
+        match self.link.phase {
+            Phase::Up(pair) if self.questions.are_hopeless() => self.cut(pair, effects),
+            _ => self.forward(effects),
+        }
+    }
+
+    pub(super) fn show_peer(&self, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Say(match self.link.phase {
+            Phase::Up(Pair { ours, theirs, .. }) => format!("peer {theirs}, own ID {ours}"),
+            Phase::Granting(_, theirs, _) => format!("peer {theirs}, own ID not known yet"),
+            _ => "no peer".to_owned(),
+        }));
+    }
+}
+
+/// Answers what is no question that we know. What looks like an answer is not answered: two
+/// servers that complain about each other's complaints would never end.
+pub(super) fn complain(link: LinkId, message: &Message, effects: &mut Vec<Effect>) {
+    if let Message::Malformed(text) = message
+        && !is_answer(text)
+    {
+        effects.push(Effect::Tell(link, Message::Error(Refusal::Malformed)));
+    }
+}
+
+fn is_answer(text: &[u8]) -> bool {
+    [&b"RES_"[..], b"OK", b"ERROR"].iter().any(|word| text.starts_with(word))
+}
+
+/// Whether `answer` may be the answer to `query`. An error always may.
+fn fits(query: Query, answer: &Message) -> bool {
+    match answer {
+        Message::ResSensor(..) => matches!(query, Query::Sensor(_)),
+        Message::ResPower(..) => matches!(query, Query::Power(_)),
+        _ => true,
+    }
+}

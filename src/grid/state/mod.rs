@@ -1,0 +1,368 @@
+//! All rules of a server. A value: events and the time go in, effects come out.
+
+mod clients;
+mod link;
+mod questions;
+mod search;
+
+use crate::grid::decode::Heard;
+use crate::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope};
+use crate::grid::sensors::Sensor;
+use crate::net::asked::{self, ConnId};
+use crate::net::clock::Millis;
+use crate::net::pushed::LinkId;
+use clients::Clients;
+use link::Link;
+use questions::{Question, Questions};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// What a client asked in one read, and what it is answered.
+pub type Turn = asked::Turn<Message, Message>;
+
+/// Everything that can happen. A closed list: to see what drives the system, read it here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The server begins.
+    Started,
+    /// A client connected, and got a seat.
+    ClientOpened(ConnId, SocketAddr),
+    /// A client asked.
+    ClientAsked(ConnId, Turn),
+    /// A client is gone. It may happen twice, and before its last answer.
+    ClientClosed(ConnId),
+    /// A client found no seat free.
+    ClientRefused,
+    /// Nobody answers at the peer port, or only ourselves.
+    DialFailed,
+    /// We listen at the peer port.
+    Listening,
+    /// We cannot listen at the peer port.
+    ListenFailed,
+    /// Somebody is at the other end of a new link.
+    PeerOpened(LinkId, Side),
+    /// The other end of a link said something.
+    PeerHeard(LinkId, Heard),
+    /// A link is gone.
+    PeerClosed(LinkId),
+    /// A person typed something.
+    Typed(Command),
+    /// Time passed.
+    Tick,
+}
+
+/// Who began a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// We did.
+    Dialed,
+    /// The other server did.
+    Accepted,
+}
+
+/// What a person may ask of a server. Ctrl-C and SIGTERM are [`Command::Kill`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// `kill`
+    Kill,
+    /// `show sensors`
+    ShowSensors,
+    /// `show clients`
+    ShowClients,
+    /// `show peer`
+    ShowPeer,
+}
+
+/// Everything that can be done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Give a client its turn back.
+    Answer(ConnId, Turn),
+    /// Hang up on a client.
+    HangUp(ConnId),
+    /// Try to connect to the peer port.
+    Dial,
+    /// Try to listen at the peer port.
+    Listen,
+    /// Listen there no more.
+    StopListening,
+    /// Say this to that server.
+    Tell(LinkId, Message),
+    /// Hang up on that server, after what was said has been written.
+    Part(LinkId),
+    /// Show this line to the person.
+    Say(String),
+    /// The server ends.
+    End(Exit),
+}
+
+/// How a server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// As it was told to.
+    Done,
+    /// There are two servers already.
+    PeerLimit,
+}
+
+/// What went wrong, and how often.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Clients that found no seat.
+    pub clients_refused: u64,
+    /// Clients that did not join in time.
+    pub joins_timed_out: u64,
+    /// Servers that found the link taken.
+    pub peers_refused: u64,
+    /// Messages that nobody could read.
+    pub malformed: u64,
+    /// Questions that the other server did not answer in time.
+    pub questions_timed_out: u64,
+    /// Answers of the other server that came too late, or to no question.
+    pub answers_dropped: u64,
+    /// Links that ended without a goodbye.
+    pub links_lost: u64,
+}
+
+impl Counters {
+    /// `name=count` of those that are not zero.
+    pub fn report(&self) -> String {
+        let all = [
+            ("clients-refused", self.clients_refused),
+            ("joins-timed-out", self.joins_timed_out),
+            ("peers-refused", self.peers_refused),
+            ("malformed", self.malformed),
+            ("questions-timed-out", self.questions_timed_out),
+            ("answers-dropped", self.answers_dropped),
+            ("links-lost", self.links_lost),
+        ];
+        let counted = all.into_iter().filter(|(_, count)| *count > 0);
+        counted.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What a server is told at its start.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Its sensors, at least one.
+    pub sensors: Vec<Sensor>,
+    /// How long a question to the other server may take, in ms.
+    pub peer_ms_max: u64,
+    /// Whether there is a peer port to connect to; not if the system is to choose one.
+    pub may_dial: bool,
+}
+
+/// A server.
+#[derive(Debug)]
+pub struct State {
+    sensors: Vec<Sensor>,
+    peer_ms_max: u64,
+    clients: Clients,
+    link: Link,
+    questions: Questions,
+    /// Turns that wait for answers of the other server. At most one for each connection.
+    open: BTreeMap<ConnId, OpenTurn>,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct OpenTurn {
+    turn: Turn,
+    /// How many of its answers are still to come.
+    missing: usize,
+}
+
+impl State {
+    /// A server that has not begun.
+    pub fn new(setup: Setup) -> State {
+        State {
+            sensors: setup.sensors,
+            peer_ms_max: setup.peer_ms_max,
+            clients: Clients::default(),
+            link: Link::new(setup.may_dial),
+            questions: Questions::default(),
+            open: BTreeMap::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// One event at one moment. The only way in.
+    pub fn handle(&mut self, now: Millis, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::ClientAsked(conn, turn) => self.client_asked(now, conn, turn, &mut effects),
+            Event::ClientOpened(conn, addr) => self.clients.open(now, conn, addr),
+            Event::ClientClosed(conn) => self.client_closed(conn, &mut effects),
+            Event::ClientRefused => self.counters.clients_refused += 1,
+            Event::Typed(Command::Kill) => self.kill(now, &mut effects),
+            Event::Typed(Command::ShowSensors) => self.show_sensors(&mut effects),
+            Event::Typed(Command::ShowClients) => self.show_clients(&mut effects),
+            Event::Typed(Command::ShowPeer) => self.show_peer(&mut effects),
+            Event::Tick => {}
+            _ => self.peer_event(now, event, &mut effects),
+        }
+        self.expire(now, &mut effects);
+        effects
+    }
+
+    /// When `handle` next has something to do by itself.
+    pub fn deadline(&self) -> Option<Millis> {
+        let own = [self.clients.deadline(), self.questions.deadline(), self.link.deadline()];
+        own.into_iter().flatten().min()
+    }
+
+    /// What went wrong so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn client_asked(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        mut turn: Turn,
+        effects: &mut Vec<Effect>,
+    ) {
+        let questions = std::mem::take(&mut turn.questions);
+        let mut missing = 0;
+        for (index, message) in questions.iter().enumerate() {
+            let is_over = turn.last || !self.clients.is_known(conn);
+            let answer = match message {
+                _ if is_over => Message::Error(Refusal::ClientNotFound),
+                Message::ReqAdd => self.join(conn, effects),
+                Message::ReqDc(id) => self.leave(conn, *id, &mut turn.last, effects),
+                Message::Req(_) if !self.clients.is_joined(conn) => {
+                    Message::Error(Refusal::ClientNotFound)
+                }
+                Message::Req(query) if !query.is_forwarded() => self.answer_locally(*query),
+                Message::Req(query) => {
+                    if self.link.is_up() {
+                        let until = now.plus(self.peer_ms_max);
+                        self.questions.put(Question { conn, index, query: *query, until });
+                        missing += 1;
+                    }
+                    // Stands until the other server's answer takes its place.
+                    Message::Error(Refusal::PeerNotFound)
+                }
+                _ => {
+                    self.counters.malformed += 1;
+                    Message::Error(Refusal::Malformed)
+                }
+            };
+            turn.answers.push(answer);
+        }
+        turn.questions = questions;
+        if missing == 0 {
+            effects.push(Effect::Answer(conn, turn));
+        } else {
+            self.open.insert(conn, OpenTurn { turn, missing });
+            self.forward(effects);
+        }
+    }
+
+    fn join(&mut self, conn: ConnId, effects: &mut Vec<Effect>) -> Message {
+        let (id, is_new) = self.clients.join(conn);
+        if is_new {
+            effects.push(Effect::Say(format!("Client {id} added")));
+        }
+        Message::ResAdd(id)
+    }
+
+    fn leave(
+        &mut self,
+        conn: ConnId,
+        id: u32,
+        last: &mut bool,
+        effects: &mut Vec<Effect>,
+    ) -> Message {
+        if self.clients.id(conn) != Some(id) {
+            return Message::Error(Refusal::ClientNotFound);
+        }
+        *last = true;
+        self.client_closed(conn, effects);
+        Message::Done
+    }
+
+    fn client_closed(&mut self, conn: ConnId, effects: &mut Vec<Effect>) {
+        // Its turn stays open, if it has one: it may still read what it is told.
+        if let Some(id) = self.clients.close(conn) {
+            effects.push(Effect::Say(format!("Client {id} removed")));
+        }
+    }
+
+    /// What the own network answers, as it is asked by a client.
+    fn answer_locally(&self, query: Query) -> Message {
+        match query {
+            Query::Sensor(scope) => Message::ResSensor(scope, self.own_reading()),
+            Query::Power(scope) => Message::ResPower(scope, self.own_power()),
+        }
+    }
+
+    /// The own sensor with the most useful power; of equal ones that with the lowest id.
+    fn own_reading(&self) -> Reading {
+        let best = |sensor: &&Sensor| (sensor.useful(), std::cmp::Reverse(sensor.id));
+        let sensor = self.sensors.iter().max_by_key(best);
+        let (sensor, useful, power, efficiency) =
+            sensor.map_or((0, 0, 0, 0), |s| (s.id, s.useful(), s.power, s.efficiency));
+        Reading { network: self.link.own_id(), sensor, useful, power, efficiency }
+    }
+
+    fn own_power(&self) -> Power {
+        let useful = self.sensors.iter().map(Sensor::useful).sum();
+        Power { network: self.link.own_id(), useful }
+    }
+
+    /// Puts an answer in its place, and gives the turn back if it was the last one missing.
+    fn fill(&mut self, question: Question, answer: Message, effects: &mut Vec<Effect>) {
+        let Some(open) = self.open.get_mut(&question.conn) else { return };
+        open.turn.answers[question.index] = answer;
+        open.missing -= 1;
+        if open.missing == 0
+            && let Some(open) = self.open.remove(&question.conn)
+        {
+            effects.push(Effect::Answer(question.conn, open.turn));
+        }
+    }
+
+    fn expire(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        while let Some(conn) = self.clients.expire(now) {
+            self.counters.joins_timed_out += 1;
+            effects.push(Effect::HangUp(conn));
+        }
+        self.expire_questions(now, effects);
+        self.expire_link(now, effects);
+    }
+
+    fn show_sensors(&self, effects: &mut Vec<Effect>) {
+        for sensor in &self.sensors {
+            let Sensor { id, power, efficiency } = sensor;
+            let useful = sensor.useful();
+            effects.push(Effect::Say(format!("sensor {id}: {useful} ({power} {efficiency})")));
+        }
+    }
+
+    fn show_clients(&self, effects: &mut Vec<Effect>) {
+        let lines = self.clients.show();
+        if lines.is_empty() {
+            effects.push(Effect::Say("no clients".to_owned()));
+        }
+        effects.extend(lines.into_iter().map(Effect::Say));
+    }
+
+    /// The better of both networks; of equal ones the own.
+    fn compare(&self, query: Query, theirs: Message) -> Message {
+        match (query, theirs) {
+            (Query::Sensor(Scope::Global), Message::ResSensor(_, theirs)) => {
+                let own = self.own_reading();
+                let best = if theirs.useful > own.useful { theirs } else { own };
+                Message::ResSensor(Scope::Global, best)
+            }
+            (Query::Power(Scope::Global), Message::ResPower(_, theirs)) => {
+                let own = self.own_power();
+                let best = if theirs.useful > own.useful { theirs } else { own };
+                Message::ResPower(Scope::Global, best)
+            }
+            (_, theirs) => theirs,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Finding the other server and agreeing with it on the link (spec: Life of the peer link, 1 to 3,
+//! 5 and 6).
+
+use super::link::{Pair, Phase, complain};
+use super::{Effect, Event, Exit, Side, State};
+use crate::grid::decode::Heard;
+use crate::grid::limits::{
+    ACCEPTOR_ID, DIALER_ID, GRANT_MS_MAX, GREETING_MS_MAX, SEARCH_PAUSE_MS_MAX, SEARCH_PAUSE_MS_MIN,
+};
+use crate::grid::protocol::{Message, Refusal};
+use crate::net::clock::Millis;
+use crate::net::pushed::LinkId;
+
+impl State {
+    pub(super) fn peer_event(&mut self, now: Millis, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Started if self.link.may_dial => effects.push(Effect::Dial),
+            Event::Started | Event::DialFailed => effects.push(Effect::Listen),
+            Event::Listening => self.listening(effects),
+            Event::ListenFailed => self.pause(now),
+            Event::PeerOpened(link, side) => self.peer_opened(now, link, side, effects),
+            Event::PeerHeard(link, heard) => self.peer_heard(now, link, heard, effects),
+            Event::PeerClosed(link) => self.peer_closed(link, effects),
+            _ => {}
+        }
+    }
+
+    fn peer_heard(&mut self, now: Millis, link: LinkId, heard: Heard, effects: &mut Vec<Effect>) {
+        for message in heard.messages {
+            if matches!(message, Message::Malformed(_)) {
+                self.counters.malformed += 1;
+            }
+            match self.link.phase {
+                _ if self.link.guests.contains_key(&link) => {
+                    self.guest_said(now, link, message, effects);
+                }
+                Phase::Asking(asked, _) if asked == link => {
+                    self.asked_said(now, link, message, effects);
+                }
+                Phase::Granting(granted, theirs, _) if granted == link => {
+                    self.granted_said(link, theirs, message, effects);
+                }
+                Phase::Up(pair) if pair.link == link => {
+                    self.peer_said(pair, message, effects);
+                }
+                // What was said behind a goodbye.
+                _ => return,
+            }
+            if self.link.current() == Some(link) {
+                self.link.terminator = heard.terminator;
+            }
+        }
+        self.forward(effects);
+    }
+
+    fn listening(&mut self, effects: &mut Vec<Effect>) {
+        self.link.is_listening = true;
+        self.link.is_first_search = false;
+        self.link.pause_ms = SEARCH_PAUSE_MS_MIN;
+        self.wait(effects);
+    }
+
+    pub(super) fn wait(&mut self, effects: &mut Vec<Effect>) {
+        self.link.phase = Phase::Waiting;
+        effects.push(Effect::Say("No peer found, starting to listen..".to_owned()));
+    }
+
+    /// Tries both again later, and later still the next time (spec: Life, 6).
+    fn pause(&mut self, now: Millis) {
+        self.link.is_first_search = false;
+        self.link.phase = Phase::Pausing(now.plus(self.link.pause_ms));
+        self.link.pause_ms = (self.link.pause_ms * 2).min(SEARCH_PAUSE_MS_MAX);
+    }
+
+    fn peer_opened(&mut self, now: Millis, link: LinkId, side: Side, effects: &mut Vec<Effect>) {
+        match side {
+            _ if self.link.leaving.is_some() => effects.push(Effect::Part(link)),
+            Side::Dialed => {
+                self.link.phase = Phase::Asking(link, now.plus(GRANT_MS_MAX));
+                effects.push(Effect::Tell(link, Message::ReqAddPeer));
+            }
+            Side::Accepted => {
+                self.link.guests.insert(link, now.plus(GREETING_MS_MAX));
+            }
+        }
+    }
+
+    /// Somebody new at the peer port said this.
+    fn guest_said(
+        &mut self,
+        now: Millis,
+        link: LinkId,
+        message: Message,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_free = matches!(self.link.phase, Phase::Waiting) && self.link.leaving.is_none();
+        match message {
+            Message::ReqAddPeer if is_free => {
+                self.link.guests.remove(&link);
+                self.link.phase = Phase::Granting(link, DIALER_ID, now.plus(GREETING_MS_MAX));
+                effects.push(Effect::Say(format!("Peer {DIALER_ID} connected")));
+                effects.push(Effect::Tell(link, Message::ResAddPeer(DIALER_ID)));
+            }
+            Message::ReqAddPeer => {
+                self.counters.peers_refused += 1;
+                self.link.guests.remove(&link);
+                effects.push(Effect::Tell(link, Message::Error(Refusal::PeerLimit)));
+                effects.push(Effect::Part(link));
+            }
+            Message::Req(_) | Message::ReqDcPeer(_) => {
+                effects.push(Effect::Tell(link, Message::Error(Refusal::PeerNotFound)));
+            }
+            other => complain(link, &other, effects),
+        }
+    }
+
+    /// The server that we asked for the link said this.
+    fn asked_said(
+        &mut self,
+        now: Millis,
+        link: LinkId,
+        message: Message,
+        effects: &mut Vec<Effect>,
+    ) {
+        match message {
+            Message::ResAddPeer(ours) => {
+                let theirs = if ours == ACCEPTOR_ID { DIALER_ID } else { ACCEPTOR_ID };
+                effects.push(Effect::Say(format!("New Peer ID: {ours}")));
+                effects.push(Effect::Say(format!("Peer {theirs} connected")));
+                effects.push(Effect::Tell(link, Message::ResAddPeer(theirs)));
+                self.link_up(Pair { link, ours, theirs });
+            }
+            Message::Error(Refusal::PeerLimit) => {
+                effects.push(Effect::Part(link));
+                effects.push(Effect::Say(Refusal::PeerLimit.text().to_owned()));
+                if self.link.is_first_search {
+                    effects.push(Effect::End(Exit::PeerLimit));
+                } else {
+                    // It has clients to serve, and the place may become free.
+                    self.pause(now);
+                }
+            }
+            // Whoever that is, it is no server of ours.
+            _ => {
+                effects.push(Effect::Part(link));
+                self.nobody_there(effects);
+            }
+        }
+    }
+
+    /// The server to which we granted the link said this.
+    fn granted_said(
+        &mut self,
+        link: LinkId,
+        theirs: u32,
+        message: Message,
+        effects: &mut Vec<Effect>,
+    ) {
+        match message {
+            Message::ResAddPeer(ours) => {
+                effects.push(Effect::Say(format!("New Peer ID: {ours}")));
+                self.link_up(Pair { link, ours, theirs });
+            }
+            other => self.peer_said(Pair { link, ours: 0, theirs }, other, effects),
+        }
+    }
+
+    fn link_up(&mut self, pair: Pair) {
+        self.link.phase = Phase::Up(pair);
+        self.link.is_first_search = false;
+        self.link.pause_ms = SEARCH_PAUSE_MS_MIN;
+    }
+
+    pub(super) fn nobody_there(&mut self, effects: &mut Vec<Effect>) {
+        self.link.phase = Phase::Searching;
+        effects.push(Effect::Listen);
+    }
+
+    pub(super) fn expire_link(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        self.link.guests.retain(|link, until| {
+            let is_due = *until <= now;
+            if is_due {
+                effects.push(Effect::Part(*link));
+            }
+            !is_due
+        });
+        match self.link.phase {
+            Phase::Pausing(until) if until <= now => {
+                self.link.phase = Phase::Searching;
+                effects.push(Effect::Dial);
+            }
+            Phase::Asking(link, until) if until <= now => {
+                effects.push(Effect::Part(link));
+                self.nobody_there(effects);
+            }
+            Phase::Granting(link, theirs, until) if until <= now => {
+                self.cut(Pair { link, ours: 0, theirs }, effects);
+            }
+            Phase::Up(pair) if self.link.leaving.is_some_and(|until| until <= now) => {
+                self.left(pair.theirs, effects);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Malha: classic network systems on blocking sockets, threads and channels.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`net`] | what every system stands on; knows no system |
+//! | [`grid`] | smart-grid servers, linked in pairs, and their clients |
+//! | [`cli`] | the command line |
+
+#[cfg(feature = "bench")]
+pub mod bench;
+pub mod net;
+
+#[cfg(feature = "grid")]
+pub mod grid;
+
+pub mod cli;

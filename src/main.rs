@@ -1,0 +1,5 @@
+//! The program `malha`: see `malha --help`.
+
+fn main() -> std::process::ExitCode {
+    malha::cli::malha()
+}

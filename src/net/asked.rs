@@ -1,0 +1,215 @@
+//! A connection that asks and is answered, as the coordinator sees it: one thread, one turn.
+//!
+//! The thread reads what has arrived, gives all complete messages of that read to the coordinator
+//! as one [`Turn`], waits for the turn to come back, writes the answers, and reads again. At most
+//! one turn of a connection is out, so its slot is always free and the coordinator never waits.
+
+use crate::net::accept::{Seat, Seats};
+use crate::net::limits::{LOOK_MS_MAX, LOOK_MS_MIN, WRITE_MS_MAX};
+use crate::net::stream::{Decode, Reader};
+use crate::net::threads::{self, Finally};
+use crate::net::wait;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::io::{self, ErrorKind, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread::Scope;
+use std::time::Duration;
+
+/// Names one connection for as long as the process lives; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// Questions on their way to the coordinator, and their answers on the way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn<Q, A> {
+    /// All complete messages of one read, in order.
+    pub questions: Vec<Q>,
+    /// What is to be written, in order.
+    pub answers: Vec<A>,
+    /// Whether the connection ends once the answers are written.
+    pub last: bool,
+}
+
+impl<Q, A> Default for Turn<Q, A> {
+    fn default() -> Turn<Q, A> {
+        Turn { questions: Vec::new(), answers: Vec::new(), last: false }
+    }
+}
+
+/// What a connection tells the coordinator.
+#[derive(Debug)]
+pub enum Asked<Q, A> {
+    /// A connection was accepted. Always its first event.
+    Opened(ConnId, SocketAddr, Asker<Q, A>),
+    /// It asked; the turn goes back with [`Asker::answer`].
+    Turn(ConnId, Turn<Q, A>),
+    /// It will ask no more, but still waits for the answers of its turn.
+    Left(ConnId),
+    /// Always its last event, sent exactly once, however it ended.
+    Closed(ConnId),
+}
+
+/// The coordinator's end of a connection. Dropping it hangs up.
+#[derive(Debug)]
+pub struct Asker<Q, A> {
+    slot: Sender<Turn<Q, A>>,
+    socket: Arc<TcpStream>,
+}
+
+impl<Q, A> Asker<Q, A> {
+    /// Gives the turn back. Never blocks: the slot is free, because the turn was out.
+    pub fn answer(&self, turn: Turn<Q, A>) {
+        // The connection may be gone; its `Closed` is on the way.
+        let _ = self.slot.try_send(turn);
+    }
+}
+
+impl<Q, A> Drop for Asker<Q, A> {
+    fn drop(&mut self) {
+        // Wakes the thread if it reads. Fails if the other side has hung up, which is as good.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+/// A protocol's writing half.
+pub trait Encode<A> {
+    /// Appends one answer.
+    fn encode(&mut self, answer: &A, bytes: &mut Vec<u8>);
+
+    /// Whether several answers may share one write. Not so for programs that take what one
+    /// `recv` gives them for one message.
+    fn joins(&self) -> bool;
+}
+
+/// Where a connection sits.
+#[derive(Debug)]
+pub struct Place {
+    /// Its name.
+    pub conn: ConnId,
+    /// Its place, given back when it ends or leaves.
+    pub seat: Seat,
+    /// Places for those who have left but whose answers are still on the way.
+    pub leavers: Seats,
+}
+
+/// Starts the thread of a connection.
+pub fn open<'scope, D, A, E>(
+    scope: &'scope Scope<'scope, '_>,
+    place: Place,
+    socket: TcpStream,
+    codec: D,
+    inbox: Sender<E>,
+) -> io::Result<()>
+where
+    D: Decode + Encode<A> + 'scope,
+    D::Message: 'scope,
+    A: Send + 'scope,
+    E: From<Asked<D::Message, A>> + Send + 'scope,
+{
+    let addr = socket.peer_addr()?;
+    socket.set_nodelay(true)?;
+    socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))?;
+    let socket = Arc::new(socket);
+    let conn = place.conn;
+    threads::spawn(scope, format!("c{}", conn.0), move || {
+        let (slot, answered) = bounded(1);
+        let asker = Asker { slot, socket: Arc::clone(&socket) };
+        if inbox.send(Asked::Opened(conn, addr, asker).into()).is_err() {
+            return;
+        }
+        // Nobody listens any more when the send fails: the server is stopping.
+        let closed = || drop(inbox.send(Asked::Closed(conn).into()));
+        let _closed = Finally(closed);
+        let reader = Reader::new(Arc::clone(&socket), codec);
+        let seats = (Some(place.seat), place.leavers);
+        // An I/O error is not an error of the server: the connection is closed, that is all.
+        let _ = Connection { conn, socket, reader, inbox: &inbox, answered, seats }.serve();
+    })
+}
+
+struct Connection<'a, D: Decode, A, E> {
+    conn: ConnId,
+    socket: Arc<TcpStream>,
+    reader: Reader<D>,
+    inbox: &'a Sender<E>,
+    answered: Receiver<Turn<D::Message, A>>,
+    /// The seat, and where to sit once it is given back.
+    seats: (Option<Seat>, Seats),
+}
+
+impl<D, A, E> Connection<'_, D, A, E>
+where
+    D: Decode + Encode<A>,
+    E: From<Asked<D::Message, A>>,
+{
+    fn serve(mut self) -> io::Result<()> {
+        let mut turn = Turn::default();
+        let mut bytes = Vec::new();
+        while self.reader.read(&mut turn.questions)? {
+            if self.inbox.send(Asked::Turn(self.conn, turn).into()).is_err() {
+                return Ok(());
+            }
+            let Some(back) = self.answer()? else { return Ok(()) };
+            turn = back;
+            self.write(&turn.answers, &mut bytes)?;
+            if turn.last {
+                return self.socket.shutdown(Shutdown::Both);
+            }
+            turn.questions.clear();
+            turn.answers.clear();
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, answers: &[A], bytes: &mut Vec<u8>) -> io::Result<()> {
+        bytes.clear();
+        for answer in answers {
+            self.reader.decoder.encode(answer, bytes);
+            if !self.reader.decoder.joins() {
+                (&*self.socket).write_all(bytes)?;
+                bytes.clear();
+            }
+        }
+        (&*self.socket).write_all(bytes)
+    }
+
+    /// Waits for the turn to come back; `None` when the server has hung up.
+    ///
+    /// While it waits long, it looks after its other side now and then: one that has vanished
+    /// must not keep a seat from others until an answer comes that it will never read.
+    fn answer(&mut self) -> io::Result<Option<Turn<D::Message, A>>> {
+        let mut look_ms = LOOK_MS_MIN;
+        let _leaver: Seat;
+        loop {
+            match wait::recv_timeout(&self.answered, Duration::from_millis(look_ms)) {
+                Ok(turn) => return Ok(Some(turn)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => look_ms = LOOK_MS_MAX,
+            }
+            if self.seats.0.is_some() && has_ended(&self.socket)? {
+                // It may only have closed its sending half and still read what we say. So it
+                // stays, but on a place of its own; if that is taken too, on its seat.
+                if let Some(leaver) = self.seats.1.take() {
+                    self.seats.0 = None;
+                    _leaver = leaver;
+                    let _ = self.inbox.send(Asked::Left(self.conn).into());
+                    break;
+                }
+            }
+        }
+        Ok(wait::recv(&self.answered))
+    }
+}
+
+/// Whether the other side will send no more; an error if the connection is broken.
+fn has_ended(socket: &TcpStream) -> io::Result<bool> {
+    socket.set_nonblocking(true)?;
+    let seen = socket.peek(&mut [0]);
+    socket.set_nonblocking(false)?;
+    match seen {
+        Ok(size) => Ok(size == 0),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,79 @@
+//! Every number that all systems share, and why it is that number.
+
+/// How long a thread that waits for another one yields the processor before it parks.
+///
+/// A parked thread on an idle virtual processor takes tens of microseconds to wake; a question
+/// and its answer pass four such waits. Yielding gives way to whoever can run, so it costs
+/// nothing where there is work; after this long the thread parks, so that idle costs nothing.
+pub const YIELD_US_MAX: u64 = 50;
+
+/// How many threads may yield for their socket at a time (threads that wait for a channel are
+/// not counted). With more of them than this, each would be in the way of the others.
+pub const YIELDERS_MAX: usize = 16;
+
+/// Bytes taken from a socket by one `read`.
+pub const READ_BYTES_MAX: usize = 4096;
+
+/// Messages of one connection that make one turn. What is left over makes the next turn, so one
+/// who sends ahead holds the coordinator for no longer than this many messages at a time.
+pub const TURN_MESSAGES_MAX: usize = 128;
+
+/// The stack of a connection's thread. Address space, not memory: only touched pages count, and
+/// about three are. A panic with `RUST_BACKTRACE=1` needs most of it.
+pub const STACK_BYTES: usize = 256 * 1024;
+
+/// One `write` to a socket. Who reads nothing for so long is gone.
+pub const WRITE_MS_MAX: u64 = 5_000;
+
+/// The first pause after `accept` fails; each further one is twice as long.
+pub const ACCEPT_PAUSE_MS_MIN: u64 = 10;
+/// The longest pause after `accept` fails.
+pub const ACCEPT_PAUSE_MS_MAX: u64 = 1_000;
+
+/// How long a server tries to reach itself in order to end `accept`.
+pub const KNOCK_MS_MAX: u64 = 500;
+
+/// How long a refused connection is read and thrown away after it was told why. Closing a socket
+/// with unread bytes resets it, and the reset may overtake the reason.
+pub const REFUSE_MS_MAX: u64 = 250;
+/// Refused connections that are told so at the same time; more than this are closed untold.
+pub const REFUSALS_MAX: usize = 64;
+
+/// One attempt to connect. One lost SYN is repeated after 1 s, so more than that.
+pub const DIAL_MS_MAX: u64 = 2_000;
+
+/// How soon a connection that waits for a slow answer looks whether its other side is still
+/// there.
+pub const LOOK_MS_MIN: u64 = 20;
+/// How often it looks after that.
+pub const LOOK_MS_MAX: u64 = 100;
+
+/// Text that may wait for a terminal or a pipe that does not take it.
+pub const SCREEN_BYTES_MAX: usize = 1024 * 1024;
+/// How long text waits for more of it before it is written, so that a busy server makes 200
+/// writes a second and not 200,000.
+pub const SCREEN_MS: u64 = 5;
+/// How long the end of a program waits for a terminal that does not take its last words.
+pub const SCREEN_END_MS_MAX: u64 = 1_000;
+
+/// Lines or commands typed ahead.
+pub const LINES_MAX: usize = 64;
+/// One line typed or piped. Longer ones are cut into several, each of which is refused.
+pub const LINE_BYTES_MAX: usize = 4096;
+/// Lines that the arrow keys bring back.
+pub const HISTORY_LINES_MAX: usize = 200;
+
+/// Memory maps that one thread costs: its stack, the guard below it, and the signal stack with
+/// its guard.
+pub const MAPS_PER_THREAD: usize = 4;
+/// Memory maps of a program that has no connections yet, with room to spare.
+pub const MAPS_RESERVE: usize = 1_000;
+/// Descriptors of a program that has no connections yet: the standard three, listeners, links,
+/// refusals.
+pub const DESCRIPTORS_RESERVE: usize = 32 + REFUSALS_MAX;
+
+/// The last part of a thread's name that Linux keeps; it drops the rest without a word.
+pub const THREAD_NAME_BYTES_MAX: usize = 15;
+
+const _: () = assert!(ACCEPT_PAUSE_MS_MIN < ACCEPT_PAUSE_MS_MAX);
+const _: () = assert!(LOOK_MS_MIN < LOOK_MS_MAX);

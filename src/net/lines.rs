@@ -1,0 +1,179 @@
+//! Lines that a person types or a pipe brings, one at a time.
+//!
+//! On a terminal, with the feature `editing`, a half-typed line survives what is printed meanwhile,
+//! Tab completes and the arrow keys bring back; otherwise lines are plain.
+
+use crate::net::limits::LINE_BYTES_MAX;
+use crate::net::screen::Screen;
+use crate::net::threads;
+#[cfg(feature = "editing")]
+use parking_lot::Mutex;
+use std::io::{self, BufRead, IsTerminal, Read};
+#[cfg(feature = "editing")]
+use std::sync::Arc;
+
+/// What came from standard input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Typed {
+    /// A line, without its end.
+    Line(String),
+    /// Ctrl-C, which while a line is being edited is a key and not a signal.
+    Interrupt,
+    /// Nothing more will come.
+    End,
+}
+
+/// Whether somebody sits at both ends: only then is there a prompt and an editor.
+pub fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Starts reading. `words` are what Tab completes to; `take` gets what was typed, and says whether
+/// it wants more.
+pub fn read(
+    words: &'static [&'static str],
+    screen: &Screen,
+    mut take: impl FnMut(Typed) -> bool + Send + 'static,
+) -> io::Result<()> {
+    let screen = screen.clone();
+    // Not joined: nothing can wake it while it waits for a key.
+    threads::detach("stdin", move || {
+        #[cfg(feature = "editing")]
+        if is_interactive() {
+            editing::read(words, &screen, &mut take);
+            take(Typed::End);
+            return;
+        }
+        let _ = (words, screen);
+        read_plain(&mut io::stdin().lock(), &mut take);
+        take(Typed::End);
+    })
+}
+
+fn read_plain(input: &mut impl BufRead, take: &mut dyn FnMut(Typed) -> bool) {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match input.by_ref().take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
+        if !take(Typed::Line(text)) {
+            return;
+        }
+    }
+}
+
+/// The terminal's settings as they were at the start; given back when dropped.
+///
+/// A program that ends while a line is being edited would otherwise leave a terminal behind that
+/// shows nothing of what is typed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    #[cfg(feature = "editing")]
+    saved: Arc<Mutex<Option<nix::sys::termios::Termios>>>,
+}
+
+impl Settings {
+    /// Remembers the settings, if there is a terminal.
+    pub fn save() -> Settings {
+        Settings {
+            #[cfg(feature = "editing")]
+            saved: Arc::new(Mutex::new(nix::sys::termios::tcgetattr(io::stdin()).ok())),
+        }
+    }
+
+    /// Gives them back.
+    pub fn restore(&self) {
+        #[cfg(feature = "editing")]
+        if let Some(saved) = &*self.saved.lock() {
+            use nix::sys::termios::{SetArg, tcsetattr};
+            // Without a terminal any more there is nothing to restore.
+            let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, saved);
+        }
+    }
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
+#[cfg(feature = "editing")]
+mod editing {
+    use super::Typed;
+    use crate::net::limits::HISTORY_LINES_MAX;
+    use crate::net::screen::{Screen, write_stdout};
+    use rustyline::completion::Completer;
+    use rustyline::error::ReadlineError;
+    use rustyline::history::MemHistory;
+    use rustyline::{Config, Context, Editor, ExternalPrinter};
+    use rustyline::{Helper, highlight::Highlighter, hint::Hinter, validate::Validator};
+
+    const PROMPT: &str = "> ";
+
+    struct Words(&'static [&'static str]);
+
+    impl Completer for Words {
+        type Candidate = String;
+
+        fn complete(
+            &self,
+            line: &str,
+            at: usize,
+            _: &Context<'_>,
+        ) -> rustyline::Result<(usize, Vec<String>)> {
+            let typed = &line[..at];
+            let fitting = self.0.iter().filter(|word| word.starts_with(typed));
+            Ok((0, fitting.map(ToString::to_string).collect()))
+        }
+    }
+
+    impl Hinter for Words {
+        type Hint = String;
+    }
+    impl Highlighter for Words {}
+    impl Validator for Words {}
+    impl Helper for Words {}
+
+    pub(super) fn read(
+        words: &'static [&'static str],
+        screen: &Screen,
+        take: &mut dyn FnMut(Typed) -> bool,
+    ) {
+        // Whatever fails here, the console ends and the program goes on.
+        let _ = edit(words, screen, take);
+        screen.redirect(Box::new(write_stdout));
+    }
+
+    fn edit(
+        words: &'static [&'static str],
+        screen: &Screen,
+        take: &mut dyn FnMut(Typed) -> bool,
+    ) -> rustyline::Result<()> {
+        let config = Config::builder().max_history_size(HISTORY_LINES_MAX)?.build();
+        let history = MemHistory::with_config(&config);
+        let mut editor: Editor<Words, _> = Editor::with_history(config, history)?;
+        editor.set_helper(Some(Words(words)));
+        let mut printer = editor.create_external_printer()?;
+        screen.redirect(Box::new(move |text| {
+            let text = String::from_utf8_lossy(text).into_owned();
+            printer.print(text).map_err(std::io::Error::other)
+        }));
+        loop {
+            let line = match editor.readline(PROMPT) {
+                Ok(line) => Typed::Line(line),
+                Err(ReadlineError::Interrupted) => Typed::Interrupt,
+                Err(error) => return Err(error),
+            };
+            if let Typed::Line(line) = &line {
+                editor.add_history_entry(line)?;
+            }
+            if !take(line) {
+                return Ok(());
+            }
+        }
+    }
+}

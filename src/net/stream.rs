@@ -1,0 +1,86 @@
+//! Bytes from a socket to messages, however they were cut or joined on the way.
+
+use crate::net::limits::{READ_BYTES_MAX, TURN_MESSAGES_MAX};
+use std::io::{self, ErrorKind, Read};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A protocol's reading half: bytes in, messages out. No socket, no clock.
+pub trait Decode: Send {
+    /// One message, well formed or not.
+    type Message: Send;
+
+    /// Takes bytes as they arrived, cut anywhere.
+    fn feed(&mut self, bytes: &[u8]);
+
+    /// The next complete message, if there is one.
+    fn next(&mut self) -> Option<Self::Message>;
+
+    /// How long, in ms, the other side may be silent before [`Decode::silence`] is called.
+    /// `None`: for as long as it likes.
+    fn patience_ms(&self) -> Option<u64> {
+        None
+    }
+
+    /// The silence has lasted that long, or the stream has ended: what waits for more is all.
+    fn silence(&mut self) {}
+}
+
+/// The reading end of a connection.
+#[derive(Debug)]
+pub struct Reader<D> {
+    socket: Arc<TcpStream>,
+    /// The protocol's own view of the connection.
+    pub decoder: D,
+    /// What the socket's read timeout is set to, so that it is set only when it changes.
+    timeout_ms: Option<u64>,
+    ended: bool,
+}
+
+impl<D: Decode> Reader<D> {
+    /// Reads from `socket`, which has no read timeout yet.
+    pub fn new(socket: Arc<TcpStream>, decoder: D) -> Reader<D> {
+        Reader { socket, decoder, timeout_ms: None, ended: false }
+    }
+
+    /// Appends what has arrived to `messages`: at least one and at most [`TURN_MESSAGES_MAX`].
+    /// Waits until there is one. False at the end of the stream, when all has been given.
+    pub fn read(&mut self, messages: &mut Vec<D::Message>) -> io::Result<bool> {
+        let mut chunk = [0; READ_BYTES_MAX];
+        loop {
+            while messages.len() < TURN_MESSAGES_MAX {
+                let Some(message) = self.decoder.next() else { break };
+                messages.push(message);
+            }
+            if !messages.is_empty() {
+                return Ok(true);
+            }
+            if self.ended {
+                return Ok(false);
+            }
+            self.set_timeout()?;
+            match (&*self.socket).read(&mut chunk) {
+                Ok(0) => {
+                    self.ended = true;
+                    self.decoder.silence();
+                }
+                Ok(size) => self.decoder.feed(&chunk[..size]),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => self.decoder.silence(),
+                    ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    fn set_timeout(&mut self) -> io::Result<()> {
+        let patience_ms = self.decoder.patience_ms();
+        if patience_ms != self.timeout_ms {
+            self.socket.set_read_timeout(patience_ms.map(Duration::from_millis))?;
+            self.timeout_ms = patience_ms;
+        }
+        Ok(())
+    }
+}

@@ -212,10 +212,9 @@ impl ClientArgs {
             if commands.is_empty() {
                 read_commands(&running, typed_in)?;
             } else {
-                for command in commands {
-                    // There is room for all of them, and we hold the other end.
-                    let _ = typed_in.send(Ok(command));
-                }
+                // There is room for all of them, and we hold the other end.
+                commands.into_iter().for_each(|command| drop(typed_in.send(Ok(command))));
+                drop(typed_in);
             }
             Ok(console::session(client, &typed, &running.screen, &running.stop))
         });

@@ -1,15 +1,54 @@
 //! Load, and comparison with something bare in the same run. Prints ratios.
 
+mod bare;
+mod child;
+mod load;
+mod table;
+
+#[cfg(feature = "grid")]
+mod grid;
+
 use crate::net::failure::Failure;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use std::net::SocketAddr;
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
-pub enum Bench {}
+pub enum Bench {
+    /// Questions to a grid server, and through it to the other one
+    #[cfg(feature = "grid")]
+    Grid(grid::GridArgs),
+    /// A bare thread-per-connection echo, which is what the others are compared with
+    #[command(hide = true)]
+    BareEcho,
+    /// A bare thread-per-connection relay to an echo
+    #[command(hide = true)]
+    BareRelay {
+        /// The echo
+        to: SocketAddr,
+    },
+}
+
+/// What every benchmark has.
+#[derive(Debug, Clone, Copy, Args)]
+struct Effort {
+    /// Rounds, of which the median counts
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: usize,
+    /// Milliseconds that one measurement takes
+    #[arg(long, value_name = "MS", default_value_t = 500)]
+    ms: u64,
+}
 
 impl Bench {
     /// Measures.
     pub fn run(self) -> Result<u8, Failure> {
-        match self {}
+        match self {
+            #[cfg(feature = "grid")]
+            Bench::Grid(args) => args.run()?,
+            Bench::BareEcho => bare::echo()?,
+            Bench::BareRelay { to } => bare::relay(to)?,
+        }
+        Ok(crate::cli::DONE)
     }
 }

@@ -1,0 +1,56 @@
+//! What the systems are compared with: the least that a thread-per-connection server can do.
+
+use crate::net::failure::Failure;
+use crate::net::limits::READ_BYTES_MAX;
+use crate::net::threads;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+/// Says everything again.
+pub(super) fn echo() -> Result<(), Failure> {
+    serve(|mut socket| {
+        let mut bytes = [0; READ_BYTES_MAX];
+        loop {
+            let size = socket.read(&mut bytes)?;
+            if size == 0 {
+                return Ok(());
+            }
+            socket.write_all(&bytes[..size])?;
+        }
+    })
+}
+
+/// Passes everything on to an echo, on a connection of its own for each client, and back.
+pub(super) fn relay(to: SocketAddr) -> Result<(), Failure> {
+    serve(move |mut socket| {
+        let mut next = TcpStream::connect(to)?;
+        next.set_nodelay(true)?;
+        let mut bytes = [0; READ_BYTES_MAX];
+        loop {
+            let size = socket.read(&mut bytes)?;
+            if size == 0 {
+                return Ok(());
+            }
+            next.write_all(&bytes[..size])?;
+            next.read_exact(&mut bytes[..size])?;
+            socket.write_all(&bytes[..size])?;
+        }
+    })
+}
+
+fn serve(
+    talk: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
+) -> Result<(), Failure> {
+    let accept = || -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        println!("listening on {}", listener.local_addr()?);
+        loop {
+            let (socket, _) = listener.accept()?;
+            socket.set_nodelay(true)?;
+            let talk = talk.clone();
+            // A connection that fails is over, that is all.
+            threads::detach("bare", move || drop(talk(socket)))?;
+        }
+    };
+    accept().map_err(Failure::from_io("the bare server failed".to_owned()))
+}

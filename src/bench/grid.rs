@@ -1,0 +1,226 @@
+//! The grid: questions to one server, and through it to the other one.
+
+use super::Effort;
+use super::child::Server;
+use super::load::{Asking, Clients, Outcome};
+use super::table;
+use crate::net::failure::Failure;
+use crate::net::stop::stop_pair;
+use clap::Args;
+use indicatif::ProgressBar;
+use std::time::{Duration, Instant};
+
+/// How `malha bench grid` is called.
+#[derive(Debug, Args)]
+pub struct GridArgs {
+    #[command(flatten)]
+    effort: Effort,
+    /// Measures 10, 100, 1000 and 5000 clients instead
+    #[arg(long)]
+    scale: bool,
+    /// The most clients of --scale
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    max_clients: usize,
+}
+
+struct Row {
+    name: &'static str,
+    question: &'static str,
+    clients: usize,
+    open: usize,
+    reach: f64,
+    aim: f64,
+}
+
+/// The table of design.md, Speed.
+const ROWS: [Row; 6] = [
+    row("REQ_LS, 10 clients, 1 open", "REQ_LS\n", 10, 1, 0.70, 0.90),
+    row("REQ_LS, 10 clients, 64 open", "REQ_LS\n", 10, 64, 0.65, 0.80),
+    row("REQ_LS, 1 client, 1 open", "REQ_LS\n", 1, 1, 1.0, 3.0),
+    row("REQ_ES, 10 clients, 1 open", "REQ_ES\n", 10, 1, 0.80, 1.0),
+    row("REQ_ES, 1 client, 1 open", "REQ_ES\n", 1, 1, 1.0, 3.0),
+    row("REQ_ES, 10 clients, 64 open", "REQ_ES\n", 10, 64, 0.60, 0.85),
+];
+
+const fn row(
+    name: &'static str,
+    question: &'static str,
+    clients: usize,
+    open: usize,
+    reach: f64,
+    aim: f64,
+) -> Row {
+    Row { name, question, clients, open, reach, aim }
+}
+
+const HELLO: &[u8] = b"REQ_ADD\n";
+const WIDTHS: [usize; 8] = [28, 20, 11, 11, 15, 15, 9, 9];
+
+impl GridArgs {
+    /// Measures and prints.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        if self.scale { self.scale() } else { self.compare() }
+    }
+
+    fn compare(self) -> Result<(), Failure> {
+        let (first, second) = start_pair(10)?;
+        let echo = Server::start(&["bench", "bare-echo"], "listening")?;
+        let relay = Server::start(&["bench", "bare-relay", &echo.addr.to_string()], "listening")?;
+        table::print(
+            &WIDTHS,
+            &[
+                &"against a bare echo (relayed for REQ_ES)",
+                &"ratio",
+                &"reach",
+                &"aim",
+                &"ours/s",
+                &"bare/s",
+                &"p99 µs",
+                &"CPU µs",
+            ],
+        );
+        let bar = progress(ROWS.len() * self.effort.rounds);
+        for row in &ROWS {
+            let bare = if row.question == "REQ_ES\n" { &relay } else { &echo };
+            let mut ratios = Vec::new();
+            let (mut ours, mut theirs, mut p99, mut cpu) = (vec![], vec![], vec![], vec![]);
+            for _ in 0..self.effort.rounds {
+                let (outcome, cpu_us) = measure(&first, Some(&second), HELLO, row, self.effort)?;
+                let (plain, _) = measure(bare, None, b"", row, self.effort)?;
+                ratios.push(outcome.answers_per_s / plain.answers_per_s);
+                ours.push(outcome.answers_per_s);
+                theirs.push(plain.answers_per_s);
+                p99.push(outcome.trips.value_at_quantile(0.99) as f64);
+                cpu.push(cpu_us);
+                bar.inc(1);
+            }
+            bar.suspend(|| {
+                table::print(
+                    &WIDTHS,
+                    &[
+                        &row.name,
+                        &table::spread(&ratios),
+                        &format!("{:.2}", row.reach),
+                        &format!("{:.2}", row.aim),
+                        &format!("{:.0}", table::median(ours)),
+                        &format!("{:.0}", table::median(theirs)),
+                        &format!("{:.0}", table::median(p99)),
+                        &format!("{:.1}", table::median(cpu)),
+                    ],
+                );
+            });
+        }
+        bar.finish_and_clear();
+        let idle = idle_cpu_s(&[&first, &second]);
+        table::print(&[60], &[&format!("CPU time of both idle servers: {idle:.2} s in 2 s")]);
+        Ok(())
+    }
+}
+
+/// One measurement, and the processor time of ours for each answer, in µs.
+fn measure(
+    server: &Server,
+    other: Option<&Server>,
+    hello: &[u8],
+    row: &Row,
+    effort: Effort,
+) -> Result<(Outcome, f64), Failure> {
+    let mut clients = Clients::connect(server.addr, row.clients, hello)?;
+    let question = row.question.as_bytes().to_vec();
+    let answer = clients.sample(&question)?;
+    let asking = Asking { question, answer, open: row.open };
+    let cpu_s = || server.cpu_s() + other.map_or(0.0, Server::cpu_s);
+    let mut before = 0.0;
+    let outcome = clients.ask(row.clients, &asking, effort.ms, || before = cpu_s())?;
+    let answers = outcome.answers_per_s * outcome.seconds;
+    Ok((outcome, (cpu_s() - before) * 1e6 / answers))
+}
+
+/// Two servers that have found each other.
+fn start_pair(max_clients: usize) -> Result<(Server, Server), Failure> {
+    let max = max_clients.to_string();
+    let options = ["--seed", "7", "--max-clients", &max];
+    let start = |peer: &str, until: &str| {
+        let mut args = vec!["grid", "server", "127.0.0.1", peer, "0"];
+        args.extend(options);
+        Server::start(&args, until)
+    };
+    let first = start("0", "No peer found")?;
+    let mark = "listening for a peer on 127.0.0.1:";
+    let peer = first.said.iter().find_map(|line| line.strip_prefix(mark)).unwrap_or("0").to_owned();
+    let second = start(&peer, "connected")?;
+    Ok((first, second))
+}
+
+fn idle_cpu_s(servers: &[&Server]) -> f64 {
+    let cpu_s = || servers.iter().map(|server| server.cpu_s()).sum::<f64>();
+    let before = cpu_s();
+    let (_stopper, never) = stop_pair();
+    never.wait(Duration::from_secs(2));
+    cpu_s() - before
+}
+
+fn progress(steps: usize) -> ProgressBar {
+    // Hidden by itself where standard error is no terminal.
+    ProgressBar::new(steps as u64)
+}
+
+impl GridArgs {
+    fn scale(self) -> Result<(), Failure> {
+        let sizes = [10, 100, 1000, 5000].map(|size: usize| size.min(self.max_clients));
+        let widths = [26, 20, 11, 13, 14, 9];
+        table::print(
+            &widths,
+            &[
+                &"REQ_LS, 1 open, ratio to 10",
+                &"ratio",
+                &"asked/s",
+                &"connected/s",
+                &"KiB a client",
+                &"p99 µs",
+            ],
+        );
+        let bar = progress(sizes.len() * self.effort.rounds);
+        let row = &ROWS[0];
+        let (server, _second) = start_pair(self.max_clients + 10)?;
+        for size in sizes {
+            let before_kib = server.resident_kib();
+            let start = Instant::now();
+            let mut crowd = Clients::connect(server.addr, size, HELLO)?;
+            let connected_per_s = size as f64 / start.elapsed().as_secs_f64();
+            let question = row.question.as_bytes().to_vec();
+            let asking = Asking { answer: crowd.sample(&question)?, question, open: 1 };
+            let (mut ratios, mut some, mut rates, mut p99) = (vec![], vec![], vec![], vec![]);
+            let mut kib = 0.0;
+            for _ in 0..self.effort.rounds {
+                let all = crowd.ask(size, &asking, self.effort.ms, || ())?;
+                kib = (server.resident_kib() - before_kib) / size as f64;
+                let ten_of_them = crowd.ask(10.min(size), &asking, self.effort.ms, || ())?;
+                // The same ten alone, on the same server, in the same round.
+                let (ten, _) = measure(&server, None, HELLO, row, self.effort)?;
+                ratios.push(all.answers_per_s / ten.answers_per_s);
+                some.push(ten_of_them.answers_per_s / ten.answers_per_s);
+                rates.push(all.answers_per_s);
+                p99.push(all.trips.value_at_quantile(0.99) as f64);
+                bar.inc(1);
+            }
+            bar.suspend(|| {
+                table::print(
+                    &widths,
+                    &[
+                        &format!("{size} clients"),
+                        &table::spread(&ratios),
+                        &format!("{:.0}", table::median(rates)),
+                        &format!("{connected_per_s:.0}"),
+                        &format!("{kib:.1}"),
+                        &format!("{:.0}", table::median(p99)),
+                    ],
+                );
+                let name = format!("  10 of {size} active");
+                table::print(&widths, &[&name, &table::spread(&some), &"", &"", &"", &""]);
+            });
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+}

@@ -88,6 +88,8 @@ pub struct Decoder {
     held: Option<Message>,
     /// Silence was reported, and nothing has arrived since.
     quiet: bool,
+    /// The last answer that was encoded, and what it became.
+    last: Option<(Message, Vec<u8>)>,
 }
 
 impl Decoder {
@@ -102,6 +104,7 @@ impl Decoder {
             waiting: Waiting::Bytes,
             held: None,
             quiet: false,
+            last: None,
         }
     }
 
@@ -212,7 +215,15 @@ impl Decode for Decoder {
 
 impl Encode<Message> for Decoder {
     fn encode(&mut self, answer: &Message, bytes: &mut Vec<u8>) {
-        answer.encode(bytes);
+        match &self.last {
+            // Answers change only with the state, and many are asked for at once.
+            Some((last, text)) if last == answer => bytes.extend_from_slice(text),
+            _ => {
+                let start = bytes.len();
+                answer.encode(bytes);
+                self.last = Some((answer.clone(), bytes[start..].to_vec()));
+            }
+        }
         bytes.extend_from_slice(self.terminator.bytes());
     }
 

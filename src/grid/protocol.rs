@@ -203,11 +203,6 @@ impl Message {
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Nearly all that a server prints, so without the detour.
-        if let Message::Req(query) = self {
-            f.write_str("REQ_")?;
-            return f.write_str(query.word());
-        }
         let mut bytes = Vec::new();
         self.encode(&mut bytes);
         f.write_str(&String::from_utf8_lossy(&bytes))

@@ -197,7 +197,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
 
     /// Shows what was said to us.
     fn heard(&self, who: &std::fmt::Arguments<'_>, messages: &[Message]) {
-        self.config.screen.lines(messages);
+        self.config.screen.write_lines(messages, Message::encode);
         if self.config.trace.has_wire() {
             for message in messages {
                 self.config.trace.wire(who, '>', message);

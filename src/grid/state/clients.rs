@@ -24,18 +24,29 @@ struct Client {
     id: Option<u32>,
 }
 
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It was never here, or has left.
+    Unknown,
+    /// It has not sent `REQ_ADD` yet.
+    Connected,
+    /// It is a client.
+    Joined,
+}
+
 impl Clients {
     pub(super) fn open(&mut self, now: Millis, conn: ConnId, addr: SocketAddr) {
         self.known.insert(conn, Client { addr, id: None });
         self.joining.push_back((now.plus(JOIN_MS_MAX), conn));
     }
 
-    pub(super) fn is_known(&self, conn: ConnId) -> bool {
-        self.known.contains_key(&conn)
-    }
-
-    pub(super) fn is_joined(&self, conn: ConnId) -> bool {
-        self.id(conn).is_some()
+    pub(super) fn presence(&self, conn: ConnId) -> Presence {
+        match self.known.get(&conn) {
+            None => Presence::Unknown,
+            Some(Client { id: None, .. }) => Presence::Connected,
+            Some(Client { id: Some(_), .. }) => Presence::Joined,
+        }
     }
 
     pub(super) fn id(&self, conn: ConnId) -> Option<u32> {

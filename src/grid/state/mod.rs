@@ -11,9 +11,10 @@ use crate::grid::sensors::Sensor;
 use crate::net::asked::{self, ConnId};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
-use clients::Clients;
+use clients::{Clients, Presence};
 use link::Link;
 use questions::{Question, Questions};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -156,6 +157,11 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct State {
     sensors: Vec<Sensor>,
+    /// The sensor with the most useful power; of equal ones that with the lowest id. Sensors do
+    /// not change, so it is looked for once.
+    best: Sensor,
+    /// Useful power of all sensors, in watts.
+    useful: u32,
     peer_ms_max: u64,
     clients: Clients,
     link: Link,
@@ -175,7 +181,11 @@ struct OpenTurn {
 impl State {
     /// A server that has not begun.
     pub fn new(setup: Setup) -> State {
+        let by_power = |sensor: &&Sensor| (sensor.useful(), Reverse(sensor.id));
+        let none = Sensor { id: 0, power: 0, efficiency: 0 };
         State {
+            best: setup.sensors.iter().max_by_key(by_power).copied().unwrap_or(none),
+            useful: setup.sensors.iter().map(Sensor::useful).sum(),
             sensors: setup.sensors,
             peer_ms_max: setup.peer_ms_max,
             clients: Clients::default(),
@@ -225,14 +235,24 @@ impl State {
     ) {
         let questions = std::mem::take(&mut turn.questions);
         let mut missing = 0;
+        // Looked up once a turn and after what changes it: most turns are nothing but queries.
+        let mut here = self.clients.presence(conn);
         for (index, message) in questions.iter().enumerate() {
-            let is_over = turn.last || !self.clients.is_known(conn);
             let answer = match message {
-                _ if is_over => Message::Error(Refusal::ClientNotFound),
-                Message::ReqAdd => self.join(conn, effects),
-                Message::ReqDc(id) => self.leave(conn, *id, &mut turn.last, effects),
-                Message::Req(_) if !self.clients.is_joined(conn) => {
+                Message::Req(_) if here != Presence::Joined => {
                     Message::Error(Refusal::ClientNotFound)
+                }
+                Message::ReqAdd | Message::ReqDc(_) if here == Presence::Unknown => {
+                    Message::Error(Refusal::ClientNotFound)
+                }
+                Message::ReqAdd => {
+                    here = Presence::Joined;
+                    self.join(conn, effects)
+                }
+                Message::ReqDc(id) => {
+                    let answer = self.leave(conn, *id, &mut turn.last, effects);
+                    here = self.clients.presence(conn);
+                    answer
                 }
                 Message::Req(query) if !query.is_forwarded() => self.answer_locally(*query),
                 Message::Req(query) => {
@@ -298,18 +318,14 @@ impl State {
         }
     }
 
-    /// The own sensor with the most useful power; of equal ones that with the lowest id.
     fn own_reading(&self) -> Reading {
-        let best = |sensor: &&Sensor| (sensor.useful(), std::cmp::Reverse(sensor.id));
-        let sensor = self.sensors.iter().max_by_key(best);
-        let (sensor, useful, power, efficiency) =
-            sensor.map_or((0, 0, 0, 0), |s| (s.id, s.useful(), s.power, s.efficiency));
-        Reading { network: self.link.own_id(), sensor, useful, power, efficiency }
+        let Sensor { id, power, efficiency } = self.best;
+        let network = self.link.own_id();
+        Reading { network, sensor: id, useful: self.best.useful(), power, efficiency }
     }
 
     fn own_power(&self) -> Power {
-        let useful = self.sensors.iter().map(Sensor::useful).sum();
-        Power { network: self.link.own_id(), useful }
+        Power { network: self.link.own_id(), useful: self.useful }
     }
 
     /// Puts an answer in its place, and gives the turn back if it was the last one missing.

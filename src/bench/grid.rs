@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 pub struct GridArgs {
     #[command(flatten)]
     effort: Effort,
+    /// Measures only the rows whose name contains this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
     /// Measures 10, 100, 1000 and 5000 clients instead
     #[arg(long)]
     scale: bool,
@@ -80,7 +83,7 @@ impl GridArgs {
             ],
         );
         let bar = progress(ROWS.len() * self.effort.rounds);
-        for row in &ROWS {
+        for row in ROWS.iter().filter(|row| row.name.contains(&self.only)) {
             let bare = if row.question == "REQ_ES\n" { &relay } else { &echo };
             let mut ratios = Vec::new();
             let (mut ours, mut theirs, mut p99, mut cpu) = (vec![], vec![], vec![], vec![]);

@@ -6,11 +6,11 @@
 
 use crate::net::accept::{Seat, Seats};
 use crate::net::limits::{LOOK_MS_MAX, LOOK_MS_MIN, WRITE_MS_MAX};
-use crate::net::stream::{Decode, Reader};
+use crate::net::stream::{Decode, Reader, write_all};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::Scope;
@@ -91,6 +91,8 @@ pub struct Place {
     pub seat: Seat,
     /// Places for those who have left but whose answers are still on the way.
     pub leavers: Seats,
+    /// Places for those who look for bytes before they block.
+    pub pollers: Seats,
 }
 
 /// Starts the thread of a connection.
@@ -121,7 +123,7 @@ where
         // Nobody listens any more when the send fails: the server is stopping.
         let closed = || drop(inbox.send(Asked::Closed(conn).into()));
         let _closed = Finally(closed);
-        let reader = Reader::new(Arc::clone(&socket), codec);
+        let reader = Reader::new(Arc::clone(&socket), codec, place.pollers);
         let seats = (Some(place.seat), place.leavers);
         // An I/O error is not an error of the server: the connection is closed, that is all.
         let _ = Connection { conn, socket, reader, inbox: &inbox, answered, seats }.serve();
@@ -167,11 +169,11 @@ where
         for answer in answers {
             self.reader.decoder.encode(answer, bytes);
             if !self.reader.decoder.joins() {
-                (&*self.socket).write_all(bytes)?;
+                write_all(&self.socket, bytes)?;
                 bytes.clear();
             }
         }
-        (&*self.socket).write_all(bytes)
+        write_all(&self.socket, bytes)
     }
 
     /// Waits for the turn to come back; `None` when the server has hung up.

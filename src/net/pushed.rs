@@ -3,12 +3,13 @@
 //! Two threads serve it. The reader blocks on the socket and then on the inbox; the writer blocks
 //! on the outbox and then on the socket. The coordinator blocks on neither.
 
+use crate::net::accept::Seats;
 use crate::net::limits::WRITE_MS_MAX;
-use crate::net::stream::{Decode, Reader};
+use crate::net::stream::{Decode, Reader, write_all};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use std::io::{self, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::Scope;
@@ -102,7 +103,7 @@ where
         // Wakes the reader, which sends `Closed`.
         let _hang_up = Finally(|| drop(write_to.shutdown(Shutdown::Both)));
         // An I/O error closes the link, that is all.
-        let _ = write_all(&write_to, &queue);
+        let _ = write_queued(&write_to, &queue);
     })?;
     // From here on the writer ends by itself when `outbox` is dropped, on any path.
     threads::spawn(scope, format!("p{}-read", link.0), move || {
@@ -112,7 +113,7 @@ where
         }
         // Nobody listens any more when a send fails: the server is stopping.
         let _closed = Finally(|| drop(inbox.send(Pushed::Closed(link).into())));
-        let mut reader = Reader::new(socket, decoder);
+        let mut reader = Reader::new(socket, decoder, Seats::new(1));
         let mut messages = Vec::new();
         while let Ok(true) = reader.read(&mut messages) {
             let heard = reader.decoder.heard(std::mem::take(&mut messages));
@@ -124,23 +125,23 @@ where
 }
 
 /// Writes all that is queued in as few writes as the frames allow, until the outbox is dropped.
-fn write_all(mut socket: &TcpStream, queue: &Receiver<Frame>) -> io::Result<()> {
+fn write_queued(socket: &TcpStream, queue: &Receiver<Frame>) -> io::Result<()> {
     let mut bytes = Vec::new();
     while let Some(first) = wait::recv(queue) {
         let mut next = Some(first);
         while let Some(frame) = next {
             if !frame.joins && !bytes.is_empty() {
-                socket.write_all(&bytes)?;
+                write_all(socket, &bytes)?;
                 bytes.clear();
             }
             bytes.extend_from_slice(&frame.bytes);
             if !frame.joins {
-                socket.write_all(&bytes)?;
+                write_all(socket, &bytes)?;
                 bytes.clear();
             }
             next = queue.try_recv().ok();
         }
-        socket.write_all(&bytes)?;
+        write_all(socket, &bytes)?;
         bytes.clear();
     }
     Ok(())

@@ -1,10 +1,12 @@
 //! Bytes from a socket to messages, however they were cut or joined on the way.
 
-use crate::net::limits::{READ_BYTES_MAX, TURN_MESSAGES_MAX};
-use std::io::{self, ErrorKind, Read};
+use crate::net::accept::Seats;
+use crate::net::limits::{READ_BYTES_MAX, TURN_MESSAGES_MAX, WRITE_MS_MAX};
+use crate::net::wait;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A protocol's reading half: bytes in, messages out. No socket, no clock.
 pub trait Decode: Send {
@@ -36,12 +38,16 @@ pub struct Reader<D> {
     /// What the socket's read timeout is set to, so that it is set only when it changes.
     timeout_ms: Option<u64>,
     ended: bool,
+    /// Places for those who may look for bytes without blocking.
+    pollers: Seats,
+    /// The socket does not block at the moment.
+    polls: bool,
 }
 
 impl<D: Decode> Reader<D> {
     /// Reads from `socket`, which has no read timeout yet.
-    pub fn new(socket: Arc<TcpStream>, decoder: D) -> Reader<D> {
-        Reader { socket, decoder, timeout_ms: None, ended: false }
+    pub fn new(socket: Arc<TcpStream>, decoder: D, pollers: Seats) -> Reader<D> {
+        Reader { socket, decoder, timeout_ms: None, ended: false, pollers, polls: false }
     }
 
     /// Appends what has arrived to `messages`: at least one and at most [`TURN_MESSAGES_MAX`].
@@ -60,7 +66,7 @@ impl<D: Decode> Reader<D> {
                 return Ok(false);
             }
             self.set_timeout()?;
-            match (&*self.socket).read(&mut chunk) {
+            match self.receive(&mut chunk) {
                 Ok(0) => {
                     self.ended = true;
                     self.decoder.silence();
@@ -75,6 +81,29 @@ impl<D: Decode> Reader<D> {
         }
     }
 
+    /// One read. Looks for a short while without blocking, if there is room among those who do.
+    fn receive(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        let mut socket = &*self.socket;
+        if let Some(_seat) = self.pollers.take() {
+            if !self.polls {
+                socket.set_nonblocking(true)?;
+                self.polls = true;
+            }
+            let outcome = wait::yielding(|| match socket.read(chunk) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                outcome => Some(outcome),
+            });
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+        }
+        if self.polls {
+            socket.set_nonblocking(false)?;
+            self.polls = false;
+        }
+        socket.read(chunk)
+    }
+
     fn set_timeout(&mut self) -> io::Result<()> {
         let patience_ms = self.decoder.patience_ms();
         if patience_ms != self.timeout_ms {
@@ -83,4 +112,25 @@ impl<D: Decode> Reader<D> {
         }
         Ok(())
     }
+}
+
+/// Writes all of `bytes`, also to a socket that does not block at the moment.
+pub fn write_all(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    let start = Instant::now();
+    while !bytes.is_empty() {
+        match socket.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(size) => bytes = &bytes[size..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Either the reader is looking for bytes at the moment, or this was the time-out.
+            Err(error)
+                if error.kind() == ErrorKind::WouldBlock
+                    && start.elapsed() < Duration::from_millis(WRITE_MS_MAX) =>
+            {
+                socket.set_nonblocking(false)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

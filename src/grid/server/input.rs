@@ -9,6 +9,7 @@ use crate::grid::state::Command;
 use crate::net::accept::{self, Opening, Refuser, Seats};
 use crate::net::asked::{self, Asked, ConnId, Place};
 use crate::net::dial;
+use crate::net::limits::YIELDERS_MAX;
 use crate::net::pushed::{self, LinkId, Pushed};
 use crate::net::stop::Stop;
 use crossbeam_channel::{Receiver, Sender, select};
@@ -68,13 +69,19 @@ pub(super) fn accept_clients<'scope>(
     inbox: &Sender<Input>,
 ) {
     let seats = Seats::new(config.clients_max);
+    let pollers = Seats::new(YIELDERS_MAX);
     let leavers = Seats::new(config.clients_max);
     let refuser = Refuser::new(Message::Error(Refusal::ClientLimit).to_string().into_bytes());
     let mut last = 0;
     accept::run(listener, opening, &config.trace, |socket, _| match seats.take() {
         Some(seat) => {
             last += 1;
-            let place = Place { conn: ConnId(last), seat, leavers: leavers.clone() };
+            let place = Place {
+                conn: ConnId(last),
+                seat,
+                leavers: leavers.clone(),
+                pollers: pollers.clone(),
+            };
             asked::open(scope, place, socket, Decoder::new(Port::Clients), inbox.clone())
         }
         None => {

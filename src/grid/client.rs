@@ -5,6 +5,7 @@ use crate::grid::keywords::Port;
 use crate::grid::limits::ANSWER_MS_MAX;
 use crate::grid::protocol::{Message, Query, Refusal};
 use crate::net::accept::Seats;
+use crate::net::asked::AT_ONCE;
 use crate::net::dial;
 use crate::net::limits::WRITE_MS_MAX;
 use crate::net::stop::Stop;
@@ -81,7 +82,8 @@ impl Client {
         let (answers_in, answers) = bounded(ANSWERS_MAX);
         let mut client = Client { socket: Arc::clone(&socket), answers, id: 0 };
         threads::spawn(scope, "client-read".to_owned(), move || {
-            let mut reader = Reader::new(socket, Decoder::new(Port::Answers), Seats::new(0));
+            let mut reader =
+                Reader::new(socket, Decoder::new(Port::Answers), AT_ONCE, Seats::new(0));
             let mut messages = Vec::new();
             // When reading fails, the connection is gone.
             while let Ok(true) = reader.read(&mut messages) {

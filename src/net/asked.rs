@@ -5,7 +5,9 @@
 //! one turn of a connection is out, so its slot is always free and the coordinator never waits.
 
 use crate::net::accept::{Seat, Seats};
-use crate::net::limits::{LOOK_MS_MAX, LOOK_MS_MIN, WRITE_MS_MAX};
+use crate::net::limits::{
+    LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX, WRITE_MS_MAX,
+};
 use crate::net::stream::{Decode, Reader, write_all};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
@@ -15,6 +17,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::Scope;
 use std::time::Duration;
+
+/// What one read takes, in bytes and messages.
+pub const AT_ONCE: (usize, usize) = (READ_BYTES_MAX, TURN_MESSAGES_MAX);
 
 /// Names one connection for as long as the process lives; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,7 +128,7 @@ where
         // Nobody listens any more when the send fails: the server is stopping.
         let closed = || drop(inbox.send(Asked::Closed(conn).into()));
         let _closed = Finally(closed);
-        let reader = Reader::new(Arc::clone(&socket), codec, place.pollers);
+        let reader = Reader::new(Arc::clone(&socket), codec, AT_ONCE, place.pollers);
         let seats = (Some(place.seat), place.leavers);
         // An I/O error is not an error of the server: the connection is closed, that is all.
         let _ = Connection { conn, socket, reader, inbox: &inbox, answered, seats }.serve();

@@ -11,12 +11,16 @@ pub const YIELD_US_MAX: u64 = 50;
 /// not counted). With more of them than this, each would be in the way of the others.
 pub const YIELDERS_MAX: usize = 16;
 
-/// Bytes taken from a socket by one `read`.
+/// Bytes taken from an asking connection by one `read`. There are many of them.
 pub const READ_BYTES_MAX: usize = 4096;
+/// Bytes taken from a pushed link by one `read`: what has come together for many clients.
+pub const LINK_READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Messages of one connection that make one turn. What is left over makes the next turn, so one
 /// who sends ahead holds the coordinator for no longer than this many messages at a time.
 pub const TURN_MESSAGES_MAX: usize = 128;
+/// The same for a pushed link.
+pub const LINK_MESSAGES_MAX: usize = 2048;
 
 /// The stack of a connection's thread. Address space, not memory: only touched pages count, and
 /// about three are. A panic with `RUST_BACKTRACE=1` needs most of it.

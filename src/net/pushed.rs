@@ -4,7 +4,7 @@
 //! on the outbox and then on the socket. The coordinator blocks on neither.
 
 use crate::net::accept::Seats;
-use crate::net::limits::WRITE_MS_MAX;
+use crate::net::limits::{LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, WRITE_MS_MAX};
 use crate::net::stream::{Decode, Reader, write_all};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
@@ -14,6 +14,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::Scope;
 use std::time::Duration;
+
+/// What one read takes, in bytes and messages.
+const AT_ONCE: (usize, usize) = (LINK_READ_BYTES_MAX, LINK_MESSAGES_MAX);
 
 /// Names one link for as long as the process lives; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,7 +116,7 @@ where
         }
         // Nobody listens any more when a send fails: the server is stopping.
         let _closed = Finally(|| drop(inbox.send(Pushed::Closed(link).into())));
-        let mut reader = Reader::new(socket, decoder, Seats::new(1));
+        let mut reader = Reader::new(socket, decoder, AT_ONCE, Seats::new(1));
         let mut messages = Vec::new();
         while let Ok(true) = reader.read(&mut messages) {
             let heard = reader.decoder.heard(std::mem::take(&mut messages));

@@ -1,7 +1,7 @@
 //! Bytes from a socket to messages, however they were cut or joined on the way.
 
 use crate::net::accept::Seats;
-use crate::net::limits::{READ_BYTES_MAX, TURN_MESSAGES_MAX, WRITE_MS_MAX};
+use crate::net::limits::WRITE_MS_MAX;
 use crate::net::wait;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -38,6 +38,9 @@ pub struct Reader<D> {
     /// What the socket's read timeout is set to, so that it is set only when it changes.
     timeout_ms: Option<u64>,
     ended: bool,
+    /// What one read fills.
+    chunk: Box<[u8]>,
+    messages_max: usize,
     /// Places for those who may look for bytes without blocking.
     pollers: Seats,
     /// The socket does not block at the moment.
@@ -45,17 +48,25 @@ pub struct Reader<D> {
 }
 
 impl<D: Decode> Reader<D> {
-    /// Reads from `socket`, which has no read timeout yet.
-    pub fn new(socket: Arc<TcpStream>, decoder: D, pollers: Seats) -> Reader<D> {
-        Reader { socket, decoder, timeout_ms: None, ended: false, pollers, polls: false }
+    /// Reads from `socket`, which has no read timeout yet, so many bytes at once, and gives so many
+    /// messages at once.
+    pub fn new(
+        socket: Arc<TcpStream>,
+        decoder: D,
+        (bytes_max, messages_max): (usize, usize),
+        pollers: Seats,
+    ) -> Reader<D> {
+        let chunk = vec![0; bytes_max].into_boxed_slice();
+        let (timeout_ms, ended, polls) = (None, false, false);
+        Reader { socket, decoder, timeout_ms, ended, chunk, messages_max, pollers, polls }
     }
 
-    /// Appends what has arrived to `messages`: at least one and at most [`TURN_MESSAGES_MAX`].
+    /// Appends what has arrived to `messages`: at least one and at most as many as were
+    /// agreed.
     /// Waits until there is one. False at the end of the stream, when all has been given.
     pub fn read(&mut self, messages: &mut Vec<D::Message>) -> io::Result<bool> {
-        let mut chunk = [0; READ_BYTES_MAX];
         loop {
-            while messages.len() < TURN_MESSAGES_MAX {
+            while messages.len() < self.messages_max {
                 let Some(message) = self.decoder.next() else { break };
                 messages.push(message);
             }
@@ -66,12 +77,12 @@ impl<D: Decode> Reader<D> {
                 return Ok(false);
             }
             self.set_timeout()?;
-            match self.receive(&mut chunk) {
+            match self.receive() {
                 Ok(0) => {
                     self.ended = true;
                     self.decoder.silence();
                 }
-                Ok(size) => self.decoder.feed(&chunk[..size]),
+                Ok(size) => self.decoder.feed(&self.chunk[..size]),
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => self.decoder.silence(),
                     ErrorKind::Interrupted => {}
@@ -82,8 +93,8 @@ impl<D: Decode> Reader<D> {
     }
 
     /// One read. Looks for a short while without blocking, if there is room among those who do.
-    fn receive(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
-        let mut socket = &*self.socket;
+    fn receive(&mut self) -> io::Result<usize> {
+        let (mut socket, chunk) = (&*self.socket, &mut *self.chunk);
         if let Some(_seat) = self.pollers.take() {
             if !self.polls {
                 socket.set_nonblocking(true)?;

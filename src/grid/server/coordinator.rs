@@ -13,7 +13,7 @@ use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
 use crate::net::wait::{Inbox, Woken};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) struct Coordinator<'scope, 'env> {
     _clients_gate: Gate,
     peers_gate: Option<Gate>,
     askers: HashMap<ConnId, Asker<Message, Message>>,
-    partners: HashMap<LinkId, Partner>,
+    partners: BTreeMap<LinkId, Partner>,
     /// The thread that brings what is typed ends when this is dropped.
     _over: Stopper,
     inbox_in: Sender<Input>,
@@ -71,7 +71,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             _clients_gate: gate,
             peers_gate: None,
             askers: HashMap::new(),
-            partners: HashMap::new(),
+            partners: BTreeMap::new(),
             _over: over,
             inbox_in: inbox_in.clone(),
             inbox: Inbox::new(inbox),

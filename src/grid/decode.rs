@@ -9,7 +9,7 @@
 
 use crate::grid::keywords::{Found, Keyword, Port};
 use crate::grid::limits::{MESSAGE_BYTES_MAX, NUMBERS_MAX, SILENCE_MS, UNCLOSED_MS};
-use crate::grid::protocol::Message;
+use crate::grid::protocol::{Message, Writer};
 use crate::net::asked::Encode;
 use crate::net::pushed::Hear;
 use crate::net::stream::Decode;
@@ -88,8 +88,10 @@ pub struct Decoder {
     held: Option<Message>,
     /// Silence was reported, and nothing has arrived since.
     quiet: bool,
-    /// The last answer that was encoded, and what it became.
-    last: Option<(Message, Vec<u8>)>,
+    writer: Writer,
+    /// The last message that ended with its own parenthesis. It often comes again, and what it
+    /// means is known then.
+    closed: Option<(Box<[u8]>, Message)>,
 }
 
 impl Decoder {
@@ -104,7 +106,8 @@ impl Decoder {
             waiting: Waiting::Bytes,
             held: None,
             quiet: false,
-            last: None,
+            writer: Writer::default(),
+            closed: None,
         }
     }
 
@@ -184,8 +187,20 @@ impl Decode for Decoder {
         if rest.is_empty() {
             return None;
         }
+        if let Some((text, message)) = &self.closed
+            && rest.starts_with(text)
+        {
+            let (size, message) = (text.len(), message.clone());
+            return self.complete(size, message);
+        }
         match scan(self.port, &rest[..rest.len().min(MESSAGE_BYTES_MAX)]) {
-            Scan::Whole(size, message) if size < MESSAGE_BYTES_MAX => self.complete(size, message),
+            Scan::Whole(size, message) if size < MESSAGE_BYTES_MAX => {
+                let is_known = !matches!(message, Message::Malformed(_));
+                if is_known && rest[..size].ends_with(b")") {
+                    self.closed = Some((Box::from(&rest[..size]), message.clone()));
+                }
+                self.complete(size, message)
+            }
             Scan::Open(waiting, message) if rest.len() < MESSAGE_BYTES_MAX => {
                 self.waiting = waiting;
                 let size = rest.len();
@@ -215,15 +230,7 @@ impl Decode for Decoder {
 
 impl Encode<Message> for Decoder {
     fn encode(&mut self, answer: &Message, bytes: &mut Vec<u8>) {
-        match &self.last {
-            // Answers change only with the state, and many are asked for at once.
-            Some((last, text)) if last == answer => bytes.extend_from_slice(text),
-            _ => {
-                let start = bytes.len();
-                answer.encode(bytes);
-                self.last = Some((answer.clone(), bytes[start..].to_vec()));
-            }
-        }
+        self.writer.write(answer, bytes);
         bytes.extend_from_slice(self.terminator.bytes());
     }
 

@@ -209,6 +209,25 @@ impl fmt::Display for Message {
     }
 }
 
+/// Writes messages, and keeps the last one as it was written: answers change only with the state,
+/// so the same one comes again and again.
+#[derive(Debug, Default)]
+pub struct Writer(Option<(Message, Vec<u8>)>);
+
+impl Writer {
+    /// Appends the canonical form, without terminator.
+    pub fn write(&mut self, message: &Message, bytes: &mut Vec<u8>) {
+        match &self.0 {
+            Some((last, text)) if last == message => bytes.extend_from_slice(text),
+            _ => {
+                let start = bytes.len();
+                message.encode(bytes);
+                self.0 = Some((message.clone(), bytes[start..].to_vec()));
+            }
+        }
+    }
+}
+
 impl Reading {
     fn encode(&self, scope: Scope, bytes: &mut Vec<u8>) {
         push(bytes, &[scope.word(), " "]);

@@ -90,7 +90,7 @@ impl Screen {
     pub fn write_lines<L>(
         &self,
         lines: impl IntoIterator<Item = L>,
-        write: impl Fn(L, &mut Vec<u8>),
+        mut write: impl FnMut(L, &mut Vec<u8>),
     ) {
         let mut page = self.shared.page.lock();
         for line in lines {

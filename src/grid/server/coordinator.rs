@@ -2,7 +2,7 @@
 
 use crate::grid::decode::{Heard, Terminator};
 use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX};
-use crate::grid::protocol::Message;
+use crate::grid::protocol::{Message, Writer};
 use crate::grid::server::input::{self, Input};
 use crate::grid::server::{Config, Outcome};
 use crate::grid::state::{Command, Effect, Event, Exit, Side, State, Turn};
@@ -26,6 +26,7 @@ struct Partner {
     terminator: Terminator,
     /// What is sent when no more events wait.
     pending: Vec<u8>,
+    writer: Writer,
 }
 
 /// The state and all that belongs to it.
@@ -50,6 +51,8 @@ pub(super) struct Coordinator<'scope, 'env> {
     /// The last link's name. The accept loop counts on, too.
     links: Arc<AtomicU64>,
     dialing: Option<LinkId>,
+    /// Writes what was heard.
+    shown: Writer,
     /// The person knows that the peer port cannot be had.
     is_warned: bool,
     ended: Option<Exit>,
@@ -81,6 +84,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             early,
             links: Arc::default(),
             dialing: None,
+            shown: Writer::default(),
             is_warned: false,
             ended: None,
         };
@@ -173,7 +177,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         match pushed {
             Pushed::Opened(link, addr, outbox) => {
                 let terminator = Terminator::Unknown;
-                self.partners.insert(link, Partner { outbox, terminator, pending: Vec::new() });
+                let (pending, writer) = (Vec::new(), Writer::default());
+                self.partners.insert(link, Partner { outbox, terminator, pending, writer });
                 let is_dialed = self.dialing.take_if(|dialing| *dialing == link).is_some();
                 let side = if is_dialed { Side::Dialed } else { Side::Accepted };
                 let trace = &self.config.trace;
@@ -196,8 +201,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     }
 
     /// Shows what was said to us.
-    fn heard(&self, who: &std::fmt::Arguments<'_>, messages: &[Message]) {
-        self.config.screen.write_lines(messages, Message::encode);
+    fn heard(&mut self, who: &std::fmt::Arguments<'_>, messages: &[Message]) {
+        self.config.screen.write_lines(messages, |message, text| self.shown.write(message, text));
         if self.config.trace.has_wire() {
             for message in messages {
                 self.config.trace.wire(who, '>', message);
@@ -252,7 +257,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn tell(&mut self, link: LinkId, message: &Message) {
         self.config.trace.wire(&format_args!("p{}", link.0), '<', message);
         let Some(partner) = self.partners.get_mut(&link) else { return };
-        message.encode(&mut partner.pending);
+        partner.writer.write(message, &mut partner.pending);
         partner.pending.extend_from_slice(match partner.terminator {
             // The canonical form, for one who has not shown another.
             Terminator::Unknown => b"\n",

@@ -185,6 +185,18 @@ impl GridArgs {
         );
         let bar = progress(sizes.len() * self.effort.rounds);
         let row = &ROWS[0];
+        if std::env::var("BARE").is_ok() {
+            let echo = Server::start(&["bench", "bare-echo"], "listening")?;
+            for size in sizes {
+                let mut crowd = Clients::connect(echo.addr, size, HELLO)?;
+                let q = b"REQ_LS\n".to_vec();
+                let asking = Asking { answer: q.clone(), question: q, open: 1 };
+                for _ in 0..3 {
+                    let all = crowd.ask(size, &asking, self.effort.ms, || ())?;
+                    println!("bare {size} {:.0}", all.answers_per_s);
+                }
+            }
+        }
         let (server, _second) = start_pair(self.max_clients + 10)?;
         for size in sizes {
             let before_kib = server.resident_kib();

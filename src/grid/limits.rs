@@ -41,8 +41,9 @@ pub const SEARCH_PAUSE_MS_MIN: u64 = 500;
 /// The longest pause of such a server.
 pub const SEARCH_PAUSE_MS_MAX: u64 = 5_000;
 
-/// Events that wait for the coordinator. Those who bring more wait, and through TCP so do those
-/// who talk to them.
+/// Events that wait for the coordinator, beside one turn of each client. Those who bring more wait,
+/// and through TCP so do those who talk to them. With less room than there are turns, thousands of
+/// clients would queue for the queue: measured, 5000 of them then get a third of the answers.
 pub const INBOX_EVENTS_MAX: usize = 1024;
 /// Events after which the coordinator sends what it has for the other server, though more wait.
 pub const BATCH_EVENTS_MAX: usize = 64;

@@ -48,9 +48,9 @@ pub const DIAL_MS_MAX: u64 = 2_000;
 
 /// How soon a connection that waits for a slow answer looks whether its other side is still
 /// there.
-pub const LOOK_MS_MIN: u64 = 20;
+pub const LOOK_MS_MIN: u64 = 100;
 /// How often it looks after that.
-pub const LOOK_MS_MAX: u64 = 100;
+pub const LOOK_MS_MAX: u64 = 250;
 
 /// Text that may wait for a terminal or a pipe that does not take it.
 pub const SCREEN_BYTES_MAX: usize = 1024 * 1024;

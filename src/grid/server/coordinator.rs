@@ -67,7 +67,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         typed: &'env Receiver<Command>,
         state: State,
     ) -> io::Result<Coordinator<'scope, 'env>> {
-        let (inbox_in, inbox) = bounded(INBOX_EVENTS_MAX);
+        let (inbox_in, inbox) = bounded(INBOX_EVENTS_MAX + config.clients_max);
         let (over, is_over) = stop_pair();
         let (gate, opening) = Gate::new(clients)?;
         let coordinator = Coordinator {

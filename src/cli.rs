@@ -95,6 +95,15 @@ impl Running {
     }
 }
 
+impl Running {
+    /// `code`, if all that was said could be shown.
+    fn shown(&self, code: u8) -> Result<u8, Failure> {
+        self.screen.finish();
+        let what = || "cannot write to standard output".to_owned();
+        self.screen.failure().map_or(Ok(code), |why| Err(Failure { what: what(), why }))
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.screen.finish();

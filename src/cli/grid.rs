@@ -219,16 +219,16 @@ impl ClientArgs {
             Ok(console::session(client, &typed, &running.screen, &running.stop))
         });
         let lost = match ended {
-            Ok(Ended::Done) => return Ok(DONE),
+            Ok(Ended::Done) => return running.shown(DONE),
             Ok(Ended::Lost(lost)) | Err(lost) => lost,
         };
         let what = format!("{}:{}", self.addr, self.port.number);
+        if let Lost::Refused(refusal) = lost {
+            running.screen.line(refusal.text());
+            return running.shown(FAILED);
+        }
         running.screen.finish();
         Err(match lost {
-            Lost::Refused(refusal) => {
-                running.screen.line(refusal.text());
-                Failure { what: format!("{what} refused us"), why: refusal.text().to_owned() }
-            }
             Lost::Io(error) => {
                 Failure { what: format!("cannot connect to {what}"), why: error.to_string() }
             }

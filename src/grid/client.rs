@@ -2,7 +2,7 @@
 
 use crate::grid::decode::Decoder;
 use crate::grid::keywords::Port;
-use crate::grid::limits::ANSWER_MS_MAX;
+use crate::grid::limits::{ANSWER_MS_MAX, LEAVE_MS_MAX};
 use crate::grid::protocol::{Message, Query, Refusal};
 use crate::net::accept::Seats;
 use crate::net::asked::AT_ONCE;
@@ -38,8 +38,8 @@ pub enum Lost {
     Refused(Refusal),
     /// It hung up.
     Gone,
-    /// It is there and says nothing for [`ANSWER_MS_MAX`].
-    Silent,
+    /// It is there and says nothing for so many ms.
+    Silent(u64),
     /// It said something else.
     Strange(Message),
     /// Stop was asked for meanwhile.
@@ -53,9 +53,7 @@ impl fmt::Display for Lost {
         match self {
             Lost::Refused(refusal) => f.write_str(refusal.text()),
             Lost::Gone => f.write_str("the server closed the connection"),
-            Lost::Silent => {
-                write!(f, "the server did not answer within {} s", ANSWER_MS_MAX / 1000)
-            }
+            Lost::Silent(ms) => write!(f, "the server did not answer within {} s", ms / 1000),
             Lost::Strange(message) => write!(f, "the server answered `{message}`"),
             Lost::Stopped => f.write_str("interrupted"),
             Lost::Io(error) => error.fmt(f),
@@ -94,7 +92,7 @@ impl Client {
                 }
             }
         })?;
-        match client.exchange(&Message::ReqAdd, stop)? {
+        match client.exchange(&Message::ReqAdd, stop, ANSWER_MS_MAX)? {
             Message::ResAdd(id) => client.id = id,
             Message::Error(refusal) => return Err(Lost::Refused(refusal)),
             other => return Err(Lost::Strange(other)),
@@ -109,12 +107,12 @@ impl Client {
 
     /// Asks, and waits for the answer, which may be an [`Message::Error`].
     pub fn ask(&mut self, query: Query, stop: &Stop) -> Result<Message, Lost> {
-        self.exchange(&Message::Req(query), stop)
+        self.exchange(&Message::Req(query), stop, ANSWER_MS_MAX)
     }
 
     /// Says goodbye, and waits for the answer to that.
     pub fn leave(mut self) -> Result<(), Lost> {
-        match self.exchange(&Message::ReqDc(self.id), &Stop::never())? {
+        match self.exchange(&Message::ReqDc(self.id), &Stop::never(), LEAVE_MS_MAX)? {
             Message::Done => Ok(()),
             Message::Error(refusal) => Err(Lost::Refused(refusal)),
             other => Err(Lost::Strange(other)),
@@ -126,18 +124,18 @@ impl Client {
         &self.answers
     }
 
-    fn exchange(&mut self, message: &Message, stop: &Stop) -> Result<Message, Lost> {
+    fn exchange(&mut self, message: &Message, stop: &Stop, ms: u64) -> Result<Message, Lost> {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         bytes.push(b'\n');
         // Fails where the server has hung up. What it said before that is still to be read.
         let _ = (&*self.socket).write_all(&bytes);
-        let timeout = Duration::from_millis(ANSWER_MS_MAX);
+        let timeout = Duration::from_millis(ms);
         match wait::recv_or_stop(&self.answers, stop, Some(timeout)) {
             Woken::Item(answer) => Ok(answer),
             Woken::Closed => Err(Lost::Gone),
             Woken::Stop => Err(Lost::Stopped),
-            Woken::Due => Err(Lost::Silent),
+            Woken::Due => Err(Lost::Silent(ms)),
         }
     }
 }

@@ -103,16 +103,37 @@ impl Drop for Settings {
 
 #[cfg(feature = "editing")]
 mod editing {
-    use super::Typed;
+    use super::{Typed, io};
     use crate::net::limits::HISTORY_LINES_MAX;
-    use crate::net::screen::{Screen, write_stdout};
+    use crate::net::screen::{Screen, Sink, Stdout, write_stdout};
     use rustyline::completion::Completer;
     use rustyline::error::ReadlineError;
     use rustyline::history::MemHistory;
-    use rustyline::{Config, Context, Editor, ExternalPrinter};
+    use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter};
     use rustyline::{Helper, highlight::Highlighter, hint::Hinter, validate::Validator};
 
     const PROMPT: &str = "> ";
+
+    /// Prints above the line that is being typed.
+    struct Beside<P>(P);
+
+    impl<P: ExternalPrinter + Send> Sink for Beside<P> {
+        fn write(&mut self, text: &[u8]) -> io::Result<()> {
+            let text = String::from_utf8_lossy(text).into_owned();
+            self.0.print(text).map_err(io::Error::other)
+        }
+
+        /// The editor takes texts from a queue of one. Once it has taken a second one behind ours,
+        /// ours has been shown. These show nothing: one line up, one line down.
+        fn finish(&mut self) {
+            let nothing = || "\x1b[A\n".to_owned();
+            let shown = self.0.print(nothing()).is_ok() && self.0.print(nothing()).is_ok();
+            if shown {
+                // Takes the prompt away. The program ends, so a failure does not matter.
+                let _ = write_stdout(b"\r\x1b[K");
+            }
+        }
+    }
 
     struct Words(&'static [&'static str]);
 
@@ -145,7 +166,7 @@ mod editing {
     ) {
         // Whatever fails here, the console ends and the program goes on.
         let _ = edit(words, screen, take);
-        screen.redirect(Box::new(write_stdout));
+        screen.redirect(Box::new(Stdout));
     }
 
     fn edit(
@@ -153,15 +174,14 @@ mod editing {
         screen: &Screen,
         take: &mut dyn FnMut(Typed) -> bool,
     ) -> rustyline::Result<()> {
-        let config = Config::builder().max_history_size(HISTORY_LINES_MAX)?.build();
+        let config = Config::builder()
+            .max_history_size(HISTORY_LINES_MAX)?
+            .completion_type(CompletionType::List)
+            .build();
         let history = MemHistory::with_config(&config);
         let mut editor: Editor<Words, _> = Editor::with_history(config, history)?;
         editor.set_helper(Some(Words(words)));
-        let mut printer = editor.create_external_printer()?;
-        screen.redirect(Box::new(move |text| {
-            let text = String::from_utf8_lossy(text).into_owned();
-            printer.print(text).map_err(std::io::Error::other)
-        }));
+        screen.redirect(Box::new(Beside(editor.create_external_printer()?)));
         loop {
             let line = match editor.readline(PROMPT) {
                 Ok(line) => Typed::Line(line),

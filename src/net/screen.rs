@@ -13,7 +13,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where the text of a screen ends up.
-pub type Sink = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
+pub trait Sink: Send {
+    /// Shows it, or hands it to whoever does.
+    fn write(&mut self, text: &[u8]) -> io::Result<()>;
+
+    /// Waits until all of it is shown.
+    fn finish(&mut self) {}
+}
+
+/// Standard output itself.
+#[derive(Debug)]
+pub struct Stdout;
+
+impl Sink for Stdout {
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        write_stdout(text)
+    }
+}
 
 /// A place to print on. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +45,7 @@ struct Shared {
     written: Condvar,
     /// Wakes who waits for the end: all has been printed.
     printed: Condvar,
-    sink: Mutex<Sink>,
+    sink: Mutex<Box<dyn Sink>>,
 }
 
 #[derive(Default)]
@@ -39,9 +55,12 @@ struct Page {
     lines_lost: u64,
     /// The printing thread waits for text.
     idle: bool,
-    /// Nobody reads what we print.
-    gone: bool,
+    /// Why what we print cannot be written, once it could not.
+    failure: Option<io::Error>,
+    /// No more will be printed.
     ended: bool,
+    /// All has been shown.
+    finished: bool,
 }
 
 impl fmt::Debug for Screen {
@@ -53,11 +72,11 @@ impl fmt::Debug for Screen {
 impl Screen {
     /// Standard output.
     pub fn stdout() -> io::Result<Screen> {
-        Screen::to(Box::new(write_stdout))
+        Screen::to(Box::new(Stdout))
     }
 
     /// Anything else.
-    pub fn to(sink: Sink) -> io::Result<Screen> {
+    pub fn to(sink: Box<dyn Sink>) -> io::Result<Screen> {
         let shared = Arc::new(Shared {
             page: Mutex::new(Page::default()),
             written: Condvar::new(),
@@ -109,22 +128,32 @@ impl Screen {
     }
 
     /// Sends what follows elsewhere.
-    pub fn redirect(&self, sink: Sink) {
+    pub fn redirect(&self, sink: Box<dyn Sink>) {
         *self.shared.sink.lock() = sink;
     }
 
-    /// Whether nobody reads what we print any more: the other end of a pipe was closed.
+    /// Whether what we print reaches nobody any more.
     pub fn is_gone(&self) -> bool {
-        self.shared.page.lock().gone
+        self.shared.page.lock().failure.is_some()
     }
 
-    /// Waits until all has been printed, or so long that nobody seems to read it.
+    /// Why what we printed reached nobody. That the reader of a pipe has had enough is no failure.
+    pub fn failure(&self) -> Option<String> {
+        let page = self.shared.page.lock();
+        let failure = page.failure.as_ref()?;
+        (failure.kind() != io::ErrorKind::BrokenPipe).then(|| failure.to_string())
+    }
+
+    /// Waits until all has been shown, or so long that nobody seems to take it. The second time it
+    /// does not wait.
     pub fn finish(&self) {
         let end = Instant::now() + Duration::from_millis(SCREEN_END_MS_MAX);
         let mut page = self.shared.page.lock();
-        page.ended = true;
+        if std::mem::replace(&mut page.ended, true) {
+            return;
+        }
         self.shared.written.notify_one();
-        while !(page.idle || page.gone) {
+        while !page.finished {
             if self.shared.printed.wait_until(&mut page, end).timed_out() {
                 return;
             }
@@ -138,8 +167,14 @@ impl Shared {
         loop {
             let mut page = self.page.lock();
             while page.text.is_empty() && page.lines_lost == 0 {
+                if page.ended && !page.finished {
+                    drop(page);
+                    self.sink.lock().finish();
+                    page = self.page.lock();
+                    page.finished = true;
+                    self.printed.notify_all();
+                }
                 page.idle = true;
-                self.printed.notify_all();
                 self.written.wait(&mut page);
             }
             page.idle = false;
@@ -153,9 +188,8 @@ impl Shared {
                     writeln!(text, "({} lines not shown)", std::mem::take(&mut page.lines_lost));
             }
             drop(page);
-            if (self.sink.lock())(&text).is_err() {
-                self.page.lock().gone = true;
-                self.printed.notify_all();
+            if let Err(error) = self.sink.lock().write(&text) {
+                self.page.lock().failure.get_or_insert(error);
             }
             text.clear();
         }

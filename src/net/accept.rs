@@ -1,25 +1,31 @@
 //! The accept loop: a seat for each connection, an answer for those who get none.
 
 use crate::net::limits::{
-    ACCEPT_PAUSE_MS_MAX, ACCEPT_PAUSE_MS_MIN, KNOCK_MS_MAX, READ_BYTES_MAX, REFUSALS_MAX,
-    REFUSE_MS_MAX, WRITE_MS_MAX,
+    ACCEPT_PAUSE_MS_MAX, ACCEPT_PAUSE_MS_MIN, KNOCK_MS_MAX, REFUSALS_MAX, SEAT_MS_MAX, WRITE_MS_MAX,
 };
+use crate::net::stream;
 use crate::net::threads;
 use crate::net::trace::Trace;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Scope;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::net::stop::Never;
 
 /// Ends an accept loop when it is dropped, whether we return, fail or panic.
+///
+/// `accept` has no timeout. On Linux it ends when the socket is shut down, for which `std` has a
+/// way with streams only; the descriptor is the same. Connecting to ourselves, which works
+/// everywhere, would need another descriptor just when there may be none left.
 #[derive(Debug)]
 pub struct Gate {
     addr: SocketAddr,
+    listener: TcpStream,
     open: Option<Sender<Never>>,
 }
 
@@ -31,7 +37,9 @@ impl Gate {
     /// A gate for `listener`, open.
     pub fn new(listener: &TcpListener) -> io::Result<(Gate, Opening)> {
         let (open, opening) = bounded(1);
-        let gate = Gate { addr: reachable(listener.local_addr()?), open: Some(open) };
+        let addr = reachable(listener.local_addr()?);
+        let listener = TcpStream::from(OwnedFd::from(listener.try_clone()?));
+        let gate = Gate { addr, listener, open: Some(open) };
         Ok((gate, Opening(opening)))
     }
 }
@@ -39,8 +47,10 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.open = None;
-        // `accept` has no timeout, so we knock on our own door. If nobody opens, it is closed.
-        let _ = TcpStream::connect_timeout(&self.addr, Duration::from_millis(KNOCK_MS_MAX));
+        if self.listener.shutdown(Shutdown::Both).is_err() {
+            // If nobody opens, the door is closed.
+            let _ = TcpStream::connect_timeout(&self.addr, Duration::from_millis(KNOCK_MS_MAX));
+        }
     }
 }
 
@@ -128,6 +138,17 @@ pub fn run(
     }
 }
 
+/// Waits a little for a seat: who has just left may not have been noticed yet.
+pub fn seat_soon(seats: &Seats, opening: &Opening) -> Option<Seat> {
+    for _ in 0..SEAT_MS_MAX {
+        let seat = seats.take();
+        if seat.is_some() || opening.is_shut(Duration::from_millis(1)) {
+            return seat;
+        }
+    }
+    seats.take()
+}
+
 /// Tells those who get no seat why, without making the accept loop wait for any of them.
 #[derive(Debug)]
 pub struct Refuser {
@@ -161,17 +182,5 @@ impl Refuser {
 fn say_and_drain(mut socket: &TcpStream, reason: &[u8]) -> io::Result<()> {
     socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))?;
     socket.write_all(reason)?;
-    socket.shutdown(Shutdown::Write)?;
-    let end = Instant::now() + Duration::from_millis(REFUSE_MS_MAX);
-    let mut chunk = [0; READ_BYTES_MAX];
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        socket.set_read_timeout(Some(left))?;
-        if socket.read(&mut chunk)? == 0 {
-            return Ok(());
-        }
-    }
+    stream::part(socket)
 }

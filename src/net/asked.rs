@@ -8,11 +8,11 @@ use crate::net::accept::{Seat, Seats};
 use crate::net::limits::{
     LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX, WRITE_MS_MAX,
 };
-use crate::net::stream::{Decode, Reader, write_all};
+use crate::net::stream::{Decode, Reader, part, write_all};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::Scope;
@@ -49,8 +49,6 @@ pub enum Asked<Q, A> {
     Opened(ConnId, SocketAddr, Asker<Q, A>),
     /// It asked; the turn goes back with [`Asker::answer`].
     Turn(ConnId, Turn<Q, A>),
-    /// It will ask no more, but still waits for the answers of its turn.
-    Left(ConnId),
     /// Always its last event, sent exactly once, however it ended.
     Closed(ConnId),
 }
@@ -129,9 +127,19 @@ where
         let closed = || drop(inbox.send(Asked::Closed(conn).into()));
         let _closed = Finally(closed);
         let reader = Reader::new(Arc::clone(&socket), codec, AT_ONCE, place.pollers);
-        let seats = (Some(place.seat), place.leavers);
+        let Place { seat, leavers, .. } = place;
         // An I/O error is not an error of the server: the connection is closed, that is all.
-        let _ = Connection { conn, socket, reader, inbox: &inbox, answered, seats }.serve();
+        let _ = Connection {
+            conn,
+            socket,
+            reader,
+            inbox: &inbox,
+            answered,
+            seat: Some(seat),
+            leavers,
+            has_left: false,
+        }
+        .serve();
     })
 }
 
@@ -141,8 +149,11 @@ struct Connection<'a, D: Decode, A, E> {
     reader: Reader<D>,
     inbox: &'a Sender<E>,
     answered: Receiver<Turn<D::Message, A>>,
-    /// The seat, and where to sit once it is given back.
-    seats: (Option<Seat>, Seats),
+    /// Given back before the end if it leaves.
+    seat: Option<Seat>,
+    leavers: Seats,
+    /// It sits among the leavers.
+    has_left: bool,
 }
 
 impl<D, A, E> Connection<'_, D, A, E>
@@ -159,10 +170,13 @@ where
             }
             let Some(back) = self.answer()? else { return Ok(()) };
             turn = back;
-            self.write(&turn.answers, &mut bytes)?;
             if turn.last {
-                return self.socket.shutdown(Shutdown::Both);
+                // Who reads that he has left may come again at once, and finds the seat free.
+                self.seat = None;
+                self.write(&turn.answers, &mut bytes)?;
+                return part(&self.socket);
             }
+            self.write(&turn.answers, &mut bytes)?;
             turn.questions.clear();
             turn.answers.clear();
         }
@@ -187,36 +201,19 @@ where
     /// must not keep a seat from others until an answer comes that it will never read.
     fn answer(&mut self) -> io::Result<Option<Turn<D::Message, A>>> {
         let mut look_ms = LOOK_MS_MIN;
-        let _leaver: Seat;
         loop {
             match wait::recv_timeout(&self.answered, Duration::from_millis(look_ms)) {
                 Ok(turn) => return Ok(Some(turn)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => look_ms = LOOK_MS_MAX,
             }
-            if self.seats.0.is_some() && has_ended(&self.socket)? {
-                // It may only have closed its sending half and still read what we say. So it
-                // stays, but on a place of its own; if that is taken too, on its seat.
-                if let Some(leaver) = self.seats.1.take() {
-                    self.seats.0 = None;
-                    _leaver = leaver;
-                    let _ = self.inbox.send(Asked::Left(self.conn).into());
-                    break;
-                }
+            if self.reader.look()? && !self.has_left {
+                // It may only have closed its sending half, and still read what we say. So it
+                // goes on at a place of its own while there is one.
+                let Some(leaver) = self.leavers.take() else { return Ok(None) };
+                self.seat = Some(leaver);
+                self.has_left = true;
             }
         }
-        Ok(wait::recv(&self.answered))
-    }
-}
-
-/// Whether the other side will send no more; an error if the connection is broken.
-fn has_ended(socket: &TcpStream) -> io::Result<bool> {
-    socket.set_nonblocking(true)?;
-    let seen = socket.peek(&mut [0]);
-    socket.set_nonblocking(false)?;
-    match seen {
-        Ok(size) => Ok(size == 0),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(error),
     }
 }

@@ -37,11 +37,15 @@ pub const ACCEPT_PAUSE_MS_MAX: u64 = 1_000;
 /// How long a server tries to reach itself in order to end `accept`.
 pub const KNOCK_MS_MAX: u64 = 500;
 
-/// How long a refused connection is read and thrown away after it was told why. Closing a socket
-/// with unread bytes resets it, and the reset may overtake the reason.
-pub const REFUSE_MS_MAX: u64 = 250;
+/// How long a new connection waits for a seat before it is refused: one who has just left may not
+/// have been noticed yet.
+pub const SEAT_MS_MAX: u64 = 10;
+
+/// How long a connection is read and thrown away after its last words were written. Closing a
+/// socket with unread bytes resets it, and the reset may overtake the words.
+pub const PART_MS_MAX: u64 = 250;
 /// Refused connections that are told so at the same time; more than this are closed untold.
-pub const REFUSALS_MAX: usize = 64;
+pub const REFUSALS_MAX: usize = 16;
 
 /// One attempt to connect. One lost SYN is repeated after 1 s, so more than that.
 pub const DIAL_MS_MAX: u64 = 2_000;
@@ -72,9 +76,9 @@ pub const HISTORY_LINES_MAX: usize = 200;
 pub const MAPS_PER_THREAD: usize = 4;
 /// Memory maps of a program that has no connections yet, with room to spare.
 pub const MAPS_RESERVE: usize = 1_000;
-/// Descriptors of a program that has no connections yet: the standard three, listeners, links,
-/// refusals.
-pub const DESCRIPTORS_RESERVE: usize = 32 + REFUSALS_MAX;
+/// Descriptors of a program that has no connections yet: the standard three, listeners and their
+/// gates, links, files, and the refusals of two listeners.
+pub const DESCRIPTORS_RESERVE: usize = 32 + 2 * REFUSALS_MAX;
 
 /// The last part of a thread's name that Linux keeps; it drops the rest without a word.
 pub const THREAD_NAME_BYTES_MAX: usize = 15;

@@ -1,10 +1,10 @@
 //! Bytes from a socket to messages, however they were cut or joined on the way.
 
 use crate::net::accept::Seats;
-use crate::net::limits::WRITE_MS_MAX;
+use crate::net::limits::{PART_MS_MAX, READ_BYTES_MAX, WRITE_MS_MAX};
 use crate::net::wait;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,12 @@ pub trait Decode: Send {
 
     /// The silence has lasted that long, or the stream has ended: what waits for more is all.
     fn silence(&mut self) {}
+
+    /// Whether something changed that must be told, though no message came with it. Asked once
+    /// after each read.
+    fn has_news(&mut self) -> bool {
+        false
+    }
 }
 
 /// The reading end of a connection.
@@ -63,14 +69,14 @@ impl<D: Decode> Reader<D> {
 
     /// Appends what has arrived to `messages`: at least one and at most as many as were
     /// agreed.
-    /// Waits until there is one. False at the end of the stream, when all has been given.
+    /// Waits until there is one, or news. False at the end of the stream, when all has been given.
     pub fn read(&mut self, messages: &mut Vec<D::Message>) -> io::Result<bool> {
         loop {
             while messages.len() < self.messages_max {
                 let Some(message) = self.decoder.next() else { break };
                 messages.push(message);
             }
-            if !messages.is_empty() {
+            if self.decoder.has_news() || !messages.is_empty() {
                 return Ok(true);
             }
             if self.ended {
@@ -90,6 +96,34 @@ impl<D: Decode> Reader<D> {
                 },
             }
         }
+    }
+
+    /// Takes in what has arrived meanwhile, without waiting and no more than another read would.
+    /// True if the other side has ended its stream; an error if the connection is broken.
+    pub fn look(&mut self) -> io::Result<bool> {
+        let mut room = self.chunk.len();
+        self.socket.set_nonblocking(true)?;
+        let outcome = loop {
+            if self.ended || room == 0 {
+                break Ok(self.ended);
+            }
+            match (&*self.socket).read(&mut self.chunk[..room]) {
+                Ok(0) => {
+                    self.ended = true;
+                    self.decoder.silence();
+                }
+                Ok(size) => {
+                    room -= size;
+                    self.decoder.feed(&self.chunk[..size]);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break Ok(false),
+                Err(error) => break Err(error),
+            }
+        };
+        self.socket.set_nonblocking(false)?;
+        self.polls = false;
+        outcome
     }
 
     /// One read. Looks for a short while without blocking, if there is room among those who do.
@@ -144,4 +178,23 @@ pub fn write_all(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Ends a connection so that what was written last arrives: says that no more will come, and takes
+/// in for a short while what the other side still sends.
+pub fn part(mut socket: &TcpStream) -> io::Result<()> {
+    socket.shutdown(Shutdown::Write)?;
+    socket.set_nonblocking(false)?;
+    let end = Instant::now() + Duration::from_millis(PART_MS_MAX);
+    let mut chunk = [0; READ_BYTES_MAX];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        socket.set_read_timeout(Some(left))?;
+        if socket.read(&mut chunk)? == 0 {
+            return Ok(());
+        }
+    }
 }

@@ -89,6 +89,8 @@ pub struct Decoder {
     /// Silence was reported, and nothing has arrived since.
     quiet: bool,
     writer: Writer,
+    /// The terminator as of the last [`Decode::has_news`].
+    told: Terminator,
     /// The last message that ended with its own parenthesis. It often comes again, and what it
     /// means is known then.
     closed: Option<(Box<[u8]>, Message)>,
@@ -107,6 +109,7 @@ impl Decoder {
             held: None,
             quiet: false,
             writer: Writer::default(),
+            told: Terminator::Unknown,
             closed: None,
         }
     }
@@ -121,6 +124,8 @@ impl Decoder {
         while let Some(&byte) = self.bytes.get(self.at) {
             match byte {
                 b'\n' if self.skipped == b'\r' => self.terminator = Terminator::CrLf,
+                // The other half may be on its way.
+                b'\n' if self.terminator == Terminator::LfNul && self.is_last() => {}
                 b'\n' => self.terminator = Terminator::Lf,
                 0 if self.skipped == b'\n' => self.terminator = Terminator::LfNul,
                 0 => self.terminator = Terminator::Nul,
@@ -134,11 +139,21 @@ impl Decoder {
         self.at = 0;
     }
 
+    fn is_last(&self) -> bool {
+        self.at + 1 == self.bytes.len()
+    }
+
     /// Goes over the rest of something too long. True once its end is found.
     fn skip_lost(&mut self) -> bool {
         let end = self.bytes[self.at..].iter().position(|byte| is_end(*byte));
         self.at += end.unwrap_or(self.bytes.len() - self.at);
         end.is_some() || self.quiet
+    }
+
+    /// Bytes of the terminator behind a message of `size` bytes, as far as its first byte tells. A
+    /// message without terminator leaves room for one, as it may come.
+    fn end_size(&self, size: usize) -> usize {
+        if self.bytes.get(self.at + size) == Some(&b'\r') { 2 } else { 1 }
     }
 
     /// The message of `size` bytes is complete.
@@ -194,7 +209,7 @@ impl Decode for Decoder {
             return self.complete(size, message);
         }
         match scan(self.port, &rest[..rest.len().min(MESSAGE_BYTES_MAX)]) {
-            Scan::Whole(size, message) if size < MESSAGE_BYTES_MAX => {
+            Scan::Whole(size, message) if size + self.end_size(size) <= MESSAGE_BYTES_MAX => {
                 let is_known = !matches!(message, Message::Malformed(_));
                 if is_known && rest[..size].ends_with(b")") {
                     self.closed = Some((Box::from(&rest[..size]), message.clone()));
@@ -225,6 +240,13 @@ impl Decode for Decoder {
 
     fn silence(&mut self) {
         self.quiet = true;
+    }
+
+    /// A terminator may come long after its message, and what we say on a link carries it.
+    fn has_news(&mut self) -> bool {
+        let is_new = self.port == Port::Peers && self.told != self.terminator;
+        self.told = self.terminator;
+        is_new
     }
 }
 
@@ -264,16 +286,32 @@ fn is_end(byte: u8) -> bool {
 fn scan(port: Port, bytes: &[u8]) -> Scan {
     let unknown = |size: usize| Message::Malformed(Box::from(&bytes[..size]));
     match port.find(bytes) {
+        Found::Keyword(keyword) if is_longer_word(port, &bytes[keyword.word.len()..]) => {
+            scan_unknown(bytes)
+        }
         Found::Keyword(keyword) if keyword.numbers == 0 => {
             let size = keyword.word.len();
             Scan::Whole(size, (keyword.make)(&[]).unwrap_or_else(|| unknown(size)))
         }
         Found::Keyword(keyword) => scan_payload(port, keyword, bytes),
         Found::Beginning => Scan::Open(Waiting::Bytes, unknown(bytes.len())),
-        Found::Nothing => match bytes.iter().position(|byte| is_end(*byte)) {
-            Some(size) => Scan::Whole(size, unknown(size)),
-            None => Scan::Open(Waiting::Unknown, unknown(bytes.len())),
-        },
+        Found::Nothing => scan_unknown(bytes),
+    }
+}
+
+/// Whether a keyword goes on as another word, with `rest`: `REQ_ADDPEER` on the client port is not
+/// `REQ_ADD`. A letter may also begin the next message.
+fn is_longer_word(port: Port, rest: &[u8]) -> bool {
+    rest.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+        && matches!(port.find(rest), Found::Nothing)
+}
+
+fn scan_unknown(bytes: &[u8]) -> Scan {
+    let end = bytes.iter().position(|byte| is_end(*byte));
+    let unknown = Message::Malformed(Box::from(&bytes[..end.unwrap_or(bytes.len())]));
+    match end {
+        Some(size) => Scan::Whole(size, unknown),
+        None => Scan::Open(Waiting::Unknown, unknown),
     }
 }
 

@@ -26,7 +26,7 @@ pub const PEER_TIMEOUTS_MAX: u32 = 3;
 pub const GREETING_MS_MAX: u64 = JOIN_MS_MAX;
 /// How long one who dialed waits for `RES_ADDPEER`. Shorter: it has something better to do.
 pub const GRANT_MS_MAX: u64 = 2_000;
-/// How long one who leaves waits for `OK(01)`.
+/// How long a server or a client that leaves waits for `OK(01)`.
 pub const LEAVE_MS_MAX: u64 = 2_000;
 /// Connections to the peer port at a time: the link, and those that are about to be refused.
 pub const LINKS_MAX: usize = 8;

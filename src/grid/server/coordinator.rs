@@ -53,8 +53,6 @@ pub(super) struct Coordinator<'scope, 'env> {
     dialing: Option<LinkId>,
     /// Writes what was heard.
     shown: Writer,
-    /// The person knows that the peer port cannot be had.
-    is_warned: bool,
     ended: Option<Exit>,
 }
 
@@ -85,7 +83,6 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             links: Arc::default(),
             dialing: None,
             shown: Writer::default(),
-            is_warned: false,
             ended: None,
         };
         let typing_in = inbox_in.clone();
@@ -150,7 +147,6 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 trace.event(format_args!("ev=open conn=c{} addr={addr} open={status}", conn.0));
                 self.handle(Event::ClientOpened(conn, addr));
             }
-            Input::Client(Asked::Left(conn)) => self.handle(Event::ClientClosed(conn)),
             Input::Client(Asked::Closed(conn)) => {
                 self.askers.remove(&conn);
                 self.config.trace.event(format_args!("ev=close conn=c{}", conn.0));
@@ -193,7 +189,13 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 self.handle(Event::PeerHeard(link, heard));
             }
             Pushed::Closed(link) => {
-                self.partners.remove(&link);
+                if let Some(mut partner) = self.partners.remove(&link) {
+                    // If its process was killed, its system would keep the port in TIME-WAIT for
+                    // a minute, and nobody could listen there. A byte for nobody is answered with
+                    // a reset, which frees the port. A program that still runs skips the byte.
+                    partner.pending.push(b'\n');
+                    partner.flush();
+                }
                 self.config.trace.event(format_args!("ev=close link=p{}", link.0));
                 self.handle(Event::PeerClosed(link));
             }
@@ -234,6 +236,11 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                     partner.flush();
                 }
             }
+            Effect::Cut(link) => {
+                self.cut(link, "lost");
+                self.partners.remove(&link);
+            }
+            Effect::Warn(line) => self.config.trace.warn(format_args!("{line}")),
             Effect::Say(line) => self.config.screen.line(line),
             Effect::Dial => return self.dial().err().map(|_| Event::DialFailed),
             Effect::Listen => return Some(self.listen()),
@@ -263,19 +270,26 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             Terminator::Unknown => b"\n",
             known => known.bytes(),
         });
-        if !partner.terminator.is_line() {
-            partner.flush();
+        if !partner.terminator.is_line() && !partner.flush() {
+            self.cut(link, "slow");
+        }
+    }
+
+    /// Ends a link at once, whatever is queued. Its `Closed` will follow.
+    fn cut(&self, link: LinkId, why: &str) {
+        self.config.trace.event(format_args!("ev=cut link=p{} why={why}", link.0));
+        if let Some(partner) = self.partners.get(&link) {
+            partner.outbox.cut();
         }
     }
 
     /// Sends what was said to other servers since no event waited.
     fn flush(&mut self) {
-        for (link, partner) in &mut self.partners {
-            if !partner.flush() {
-                // It reads slower than we write, and its `Closed` will follow.
-                self.config.trace.event(format_args!("ev=cut link=p{} why=slow", link.0));
-                partner.outbox.cut();
-            }
+        // A full outbox: the other side reads slower than we write.
+        let slow = |(link, partner): (&LinkId, &mut Partner)| (!partner.flush()).then_some(*link);
+        let slow: Vec<LinkId> = self.partners.iter_mut().filter_map(slow).collect();
+        for link in slow {
+            self.cut(link, "slow");
         }
     }
 
@@ -296,14 +310,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             }
             Err(error) => {
                 self.config.trace.event(format_args!("ev=listen-failed error={error:?}"));
-                if !self.is_warned {
-                    self.is_warned = true;
-                    self.config.trace.warn(format_args!(
-                        "no peer at {}, and cannot listen there: {error}; trying both again",
-                        show(&self.config.peer)
-                    ));
-                }
-                Event::ListenFailed
+                Event::ListenFailed(format!("{}: {error}", show(&self.config.peer)))
             }
         }
     }

@@ -73,7 +73,8 @@ pub(super) fn accept_clients<'scope>(
     let leavers = Seats::new(config.clients_max);
     let refuser = Refuser::new(Message::Error(Refusal::ClientLimit).to_string().into_bytes());
     let mut last = 0;
-    accept::run(listener, opening, &config.trace, |socket, _| match seats.take() {
+    let seat = || accept::seat_soon(&seats, opening);
+    accept::run(listener, opening, &config.trace, |socket, _| match seat() {
         Some(seat) => {
             last += 1;
             let place = Place {
@@ -101,14 +102,14 @@ pub(super) fn accept_peers<'scope>(
     links: &AtomicU64,
 ) {
     let seats = Seats::new(LINKS_MAX);
-    let refuser = Refuser::new(Message::Error(Refusal::PeerLimit).to_string().into_bytes());
     accept::run(listener, opening, &config.trace, |socket, _| match seats.take() {
         Some(seat) => {
             let link = LinkId(links.fetch_add(1, Ordering::SeqCst) + 1);
             let decoder = Decoder::new(Port::Peers);
             pushed::open(scope, link, socket, decoder, inbox.clone(), frames_max(config), seat)
         }
-        None => refuser.refuse(scope, socket),
+        // No third server: strangers who say nothing. Untold, a server tries again later.
+        None => Ok(()),
     });
 }
 

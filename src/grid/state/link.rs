@@ -21,8 +21,13 @@ pub(super) struct Link {
     /// How the other server ends its messages.
     pub(super) terminator: Terminator,
     pub(super) may_dial: bool,
-    /// Nobody has been found or missed yet.
-    pub(super) is_first_search: bool,
+    /// There was never a link, and we never listened: if there are two servers already, we are
+    /// the third.
+    pub(super) is_new: bool,
+    /// We have dialed since there was a link or we listened.
+    pub(super) has_dialed: bool,
+    /// The person knows that the peer port cannot be had.
+    pub(super) is_warned: bool,
     pub(super) pause_ms: u64,
     /// We have said goodbye, and wait so long for the answer.
     pub(super) leaving: Option<Millis>,
@@ -61,7 +66,9 @@ impl Link {
             guests: BTreeMap::new(),
             terminator: Terminator::Unknown,
             may_dial,
-            is_first_search: true,
+            is_new: true,
+            has_dialed: false,
+            is_warned: false,
             pause_ms: SEARCH_PAUSE_MS_MIN,
             leaving: None,
         }
@@ -191,7 +198,7 @@ impl State {
     /// Ends a link whose other side did not say goodbye.
     pub(super) fn cut(&mut self, pair: Pair, effects: &mut Vec<Effect>) {
         self.counters.links_lost += 1;
-        effects.push(Effect::Part(pair.link));
+        effects.push(Effect::Cut(pair.link));
         self.link_gone(pair.theirs, effects);
     }
 
@@ -245,7 +252,7 @@ impl State {
 
     pub(super) fn expire_questions(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let before = self.counters.questions_timed_out;
-        while let Some((question, _)) = self.questions.expire(now) {
+        while let Some(question) = self.questions.expire(now) {
             self.counters.questions_timed_out += 1;
             self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
         }

@@ -38,8 +38,8 @@ pub enum Event {
     DialFailed,
     /// We listen at the peer port.
     Listening,
-    /// We cannot listen at the peer port.
-    ListenFailed,
+    /// We cannot listen at the peer port, for this reason.
+    ListenFailed(String),
     /// Somebody is at the other end of a new link.
     PeerOpened(LinkId, Side),
     /// The other end of a link said something.
@@ -91,8 +91,12 @@ pub enum Effect {
     Tell(LinkId, Message),
     /// Hang up on that server, after what was said has been written.
     Part(LinkId),
+    /// Hang up on that server at once, whatever is still to be written.
+    Cut(LinkId),
     /// Show this line to the person.
     Say(String),
+    /// Show this line to the person, as something that is not right.
+    Warn(String),
     /// The server ends.
     End(Exit),
 }

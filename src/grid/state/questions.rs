@@ -51,7 +51,7 @@ impl Questions {
 
     /// The next question to be put on the link, of which at most `window` may be under way.
     pub(super) fn send(&mut self, window: usize) -> Option<Query> {
-        if self.asked.len() - self.given_up >= window {
+        if self.asked.len() >= window {
             return None;
         }
         let question = self.waiting.pop_front()?;
@@ -70,16 +70,17 @@ impl Questions {
         Answered::Question(question)
     }
 
-    /// A question whose time is over, and whether it was ever on the link.
-    pub(super) fn expire(&mut self, now: Millis) -> Option<(Question, bool)> {
+    /// A question whose time is over.
+    pub(super) fn expire(&mut self, now: Millis) -> Option<Question> {
         if let Some(question) = self.asked.get(self.given_up).filter(|q| q.until <= now) {
             self.given_up += 1;
             self.timeouts += 1;
-            return Some((*question, true));
+            return Some(*question);
         }
-        let is_due = self.waiting.front().is_some_and(|question| question.until <= now);
-        let question = if is_due { self.waiting.pop_front() } else { None };
-        question.map(|question| (question, false))
+        let question = self.waiting.pop_front_if(|question| question.until <= now)?;
+        // Not asked, because the other server still owes an answer that is overdue.
+        self.timeouts += u32::from(self.given_up > 0);
+        Some(question)
     }
 
     /// So many in a row got no answer that the other server counts as gone.

@@ -14,10 +14,11 @@ use crate::net::pushed::LinkId;
 impl State {
     pub(super) fn peer_event(&mut self, now: Millis, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::Started if self.link.may_dial => effects.push(Effect::Dial),
-            Event::Started | Event::DialFailed => effects.push(Effect::Listen),
+            Event::Started if self.link.may_dial => self.dial(effects),
+            Event::Started => effects.push(Effect::Listen),
+            Event::DialFailed => self.nobody_there(effects),
             Event::Listening => self.listening(effects),
-            Event::ListenFailed => self.pause(now),
+            Event::ListenFailed(why) => self.listen_failed(now, &why, effects),
             Event::PeerOpened(link, side) => self.peer_opened(now, link, side, effects),
             Event::PeerHeard(link, heard) => self.peer_heard(now, link, heard, effects),
             Event::PeerClosed(link) => self.peer_closed(link, effects),
@@ -55,8 +56,7 @@ impl State {
 
     fn listening(&mut self, effects: &mut Vec<Effect>) {
         self.link.is_listening = true;
-        self.link.is_first_search = false;
-        self.link.pause_ms = SEARCH_PAUSE_MS_MIN;
+        self.settled();
         self.wait(effects);
     }
 
@@ -67,7 +67,6 @@ impl State {
 
     /// Tries both again later, and later still the next time (spec: Life, 6).
     fn pause(&mut self, now: Millis) {
-        self.link.is_first_search = false;
         self.link.phase = Phase::Pausing(now.plus(self.link.pause_ms));
         self.link.pause_ms = (self.link.pause_ms * 2).min(SEARCH_PAUSE_MS_MAX);
     }
@@ -97,9 +96,15 @@ impl State {
         match message {
             Message::ReqAddPeer if is_free => {
                 self.link.guests.remove(&link);
-                self.link.phase = Phase::Granting(link, DIALER_ID, now.plus(GREETING_MS_MAX));
+                self.link.phase = Phase::Granting(link, DIALER_ID, now.plus(GRANT_MS_MAX));
                 effects.push(Effect::Say(format!("Peer {DIALER_ID} connected")));
                 effects.push(Effect::Tell(link, Message::ResAddPeer(DIALER_ID)));
+            }
+            Message::ReqAddPeer if !self.link.is_up() => {
+                // Somebody else has asked, and may yet turn out to be no server. Untold, this one
+                // tries again.
+                self.link.guests.remove(&link);
+                effects.push(Effect::Part(link));
             }
             Message::ReqAddPeer => {
                 self.counters.peers_refused += 1;
@@ -133,7 +138,7 @@ impl State {
             Message::Error(Refusal::PeerLimit) => {
                 effects.push(Effect::Part(link));
                 effects.push(Effect::Say(Refusal::PeerLimit.text().to_owned()));
-                if self.link.is_first_search {
+                if self.link.is_new {
                     effects.push(Effect::End(Exit::PeerLimit));
                 } else {
                     // It has clients to serve, and the place may become free.
@@ -167,8 +172,35 @@ impl State {
 
     fn link_up(&mut self, pair: Pair) {
         self.link.phase = Phase::Up(pair);
-        self.link.is_first_search = false;
+        self.settled();
+    }
+
+    /// There is a link, or we listen: the next search begins anew.
+    fn settled(&mut self) {
+        self.link.is_new = false;
+        self.link.has_dialed = false;
+        self.link.is_warned = false;
         self.link.pause_ms = SEARCH_PAUSE_MS_MIN;
+    }
+
+    /// Dials, unless that was tried already: the port may be taken by a server that we can reach,
+    /// or by one that is just ending.
+    fn listen_failed(&mut self, now: Millis, why: &str, effects: &mut Vec<Effect>) {
+        if self.link.may_dial && !self.link.has_dialed {
+            return self.dial(effects);
+        }
+        if !self.link.is_warned {
+            self.link.is_warned = true;
+            let again = "trying both again";
+            effects.push(Effect::Warn(format!("no peer, and cannot listen on {why}; {again}")));
+        }
+        self.pause(now);
+    }
+
+    fn dial(&mut self, effects: &mut Vec<Effect>) {
+        self.link.phase = Phase::Searching;
+        self.link.has_dialed = true;
+        effects.push(Effect::Dial);
     }
 
     pub(super) fn nobody_there(&mut self, effects: &mut Vec<Effect>) {
@@ -186,8 +218,7 @@ impl State {
         });
         match self.link.phase {
             Phase::Pausing(until) if until <= now => {
-                self.link.phase = Phase::Searching;
-                effects.push(Effect::Dial);
+                self.dial(effects);
             }
             Phase::Asking(link, until) if until <= now => {
                 effects.push(Effect::Part(link));
@@ -197,6 +228,7 @@ impl State {
                 self.cut(Pair { link, ours: 0, theirs }, effects);
             }
             Phase::Up(pair) if self.link.leaving.is_some_and(|until| until <= now) => {
+                effects.push(Effect::Cut(pair.link));
                 self.left(pair.theirs, effects);
             }
             _ => {}

@@ -49,6 +49,8 @@ pub enum Asked<Q, A> {
     Opened(ConnId, SocketAddr, Asker<Q, A>),
     /// It asked; the turn goes back with [`Asker::answer`].
     Turn(ConnId, Turn<Q, A>),
+    /// It will ask no more, but may still read the answers of its turn.
+    Left(ConnId),
     /// Always its last event, sent exactly once, however it ended.
     Closed(ConnId),
 }
@@ -213,6 +215,10 @@ where
                 let Some(leaver) = self.leavers.take() else { return Ok(None) };
                 self.seat = Some(leaver);
                 self.has_left = true;
+                if !self.reader.has_more() {
+                    // Nobody listens any more when this fails: the server is stopping.
+                    let _ = self.inbox.send(Asked::Left(self.conn).into());
+                }
             }
         }
     }

@@ -37,13 +37,15 @@ pub trait Decode: Send {
 
 /// The reading end of a connection.
 #[derive(Debug)]
-pub struct Reader<D> {
+pub struct Reader<D: Decode> {
     socket: Arc<TcpStream>,
     /// The protocol's own view of the connection.
     pub decoder: D,
     /// What the socket's read timeout is set to, so that it is set only when it changes.
     timeout_ms: Option<u64>,
     ended: bool,
+    /// A message that [`Reader::has_more`] has found.
+    ahead: Option<D::Message>,
     /// What one read fills.
     chunk: Box<[u8]>,
     messages_max: usize,
@@ -63,14 +65,15 @@ impl<D: Decode> Reader<D> {
         pollers: Seats,
     ) -> Reader<D> {
         let chunk = vec![0; bytes_max].into_boxed_slice();
-        let (timeout_ms, ended, polls) = (None, false, false);
-        Reader { socket, decoder, timeout_ms, ended, chunk, messages_max, pollers, polls }
+        let (timeout_ms, ended, polls, ahead) = (None, false, false, None);
+        Reader { socket, decoder, timeout_ms, ended, ahead, chunk, messages_max, pollers, polls }
     }
 
     /// Appends what has arrived to `messages`: at least one and at most as many as were
     /// agreed.
     /// Waits until there is one, or news. False at the end of the stream, when all has been given.
     pub fn read(&mut self, messages: &mut Vec<D::Message>) -> io::Result<bool> {
+        messages.extend(self.ahead.take());
         loop {
             while messages.len() < self.messages_max {
                 let Some(message) = self.decoder.next() else { break };
@@ -124,6 +127,14 @@ impl<D: Decode> Reader<D> {
         self.socket.set_nonblocking(false)?;
         self.polls = false;
         outcome
+    }
+
+    /// Whether there is a message that was not given yet.
+    pub fn has_more(&mut self) -> bool {
+        if self.ahead.is_none() {
+            self.ahead = self.decoder.next();
+        }
+        self.ahead.is_some()
     }
 
     /// One read. Looks for a short while without blocking, if there is room among those who do.

@@ -1,1 +1,8 @@
+//! One test crate, one binary: cargo test --test it.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod grid_link;
+mod grid_questions;
+mod grid_state;
+mod transcript;
+mod value;

@@ -147,6 +147,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 trace.event(format_args!("ev=open conn=c{} addr={addr} open={status}", conn.0));
                 self.handle(Event::ClientOpened(conn, addr));
             }
+            Input::Client(Asked::Left(conn)) => self.handle(Event::ClientClosed(conn)),
             Input::Client(Asked::Closed(conn)) => {
                 self.askers.remove(&conn);
                 self.config.trace.event(format_args!("ev=close conn=c{}", conn.0));

@@ -1,4 +1,4 @@
-//! A server's sockets and threads around its [`State`](super::state::State). No rules.
+//! A server's sockets and threads around its state. No rules.
 
 mod coordinator;
 mod input;

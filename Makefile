@@ -1,0 +1,67 @@
+# `make help` lists the targets.
+
+PORT ?= 90100
+N ?= 100
+CARGO ?= cargo
+
+# What grid may stand on, and what nothing here may stand on.
+CORE = clap crossbeam-channel ctrlc parking_lot
+RUNTIMES = tokio async-std smol async-io async-executor futures-executor mio glommio monoio
+
+.DEFAULT_GOAL := build
+.PHONY: build demo run-servers run-client test check fmt lint doc deps bench flaky clean help
+
+build: ## build, and put ./server and ./client here
+	$(CARGO) build --release --locked
+	@ln -sf target/release/server server
+	@ln -sf target/release/client client
+
+demo: build ## two servers, all six questions from both sides, and the end of it
+	@./target/release/malha grid demo
+
+run-servers: build ## both servers in one terminal; Ctrl-C ends them
+	@./target/release/malha grid servers
+
+run-client: build ## a client of the first server (PORT=90200: of the second)
+	@./client 127.0.0.1 $(PORT)
+
+test: ## every test
+	$(CARGO) test --locked
+
+check: fmt lint doc deps test ## everything that CI checks
+
+fmt:
+	$(CARGO) fmt --check
+
+lint:
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --features grid --lib --bins -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+deps:
+	@found=$$($(CARGO) tree --locked --no-default-features --features grid --edges normal \
+		--depth 1 --prefix none | tail -n +2 | cut -d' ' -f1 | sort | tr '\n' ' '); \
+	test "$$found" = "$(CORE) " || { echo "grid stands on: $$found, and not on: $(CORE)"; exit 1; }
+	@for name in $(RUNTIMES); do \
+		! grep -q "^name = \"$$name\"$$" Cargo.lock || { echo "$$name is in Cargo.lock"; exit 1; }; \
+	done
+	$(CARGO) build --locked --no-default-features --features grid
+
+bench: build ## ratios to a bare server in the same run
+	@./target/release/malha bench grid
+	@ulimit -n $$(ulimit -H -n) && ./target/release/malha bench grid --scale
+
+flaky: ## repeat the tests N times (N=100)
+	@$(CARGO) test --locked --no-run
+	@i=1; while [ $$i -le $(N) ]; do \
+		$(CARGO) test --locked --quiet > target/flaky.log 2>&1 || { cat target/flaky.log; \
+		echo "failed in run $$i of $(N)"; exit 1; }; i=$$((i + 1)); done; echo "$(N) runs passed"
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -f server client
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 22

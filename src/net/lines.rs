@@ -112,7 +112,8 @@ mod editing {
     use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter};
     use rustyline::{Helper, highlight::Highlighter, hint::Hinter, validate::Validator};
 
-    const PROMPT: &str = "> ";
+    /// None: the editor draws it again after each text printed, also the last one of the program.
+    const PROMPT: &str = "";
 
     /// Prints above the line that is being typed.
     struct Beside<P>(P);
@@ -129,7 +130,7 @@ mod editing {
             let nothing = || "\x1b[A\n".to_owned();
             let shown = self.0.print(nothing()).is_ok() && self.0.print(nothing()).is_ok();
             if shown {
-                // Takes the prompt away. The program ends, so a failure does not matter.
+                // Takes a half-typed line away. The program ends, so a failure does not matter.
                 let _ = write_stdout(b"\r\x1b[K");
             }
         }

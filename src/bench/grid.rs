@@ -168,74 +168,94 @@ fn progress(steps: usize) -> ProgressBar {
     ProgressBar::new(steps as u64)
 }
 
+/// Figures of one number of clients, one of each kind a round.
+#[derive(Default)]
+struct Crowd {
+    to_ten: Vec<f64>,
+    ten_of_them: Vec<f64>,
+    to_bare: Vec<f64>,
+    rate: Vec<f64>,
+    p99_us: Vec<f64>,
+    connected_per_s: f64,
+    kib: f64,
+}
+
+const SCALE_WIDTHS: [usize; 8] = [8, 20, 20, 20, 9, 12, 12, 9];
+
 impl GridArgs {
     fn scale(self) -> Result<(), Failure> {
-        let sizes = [10, 100, 1000, 5000].map(|size: usize| size.min(self.max_clients));
-        let widths = [26, 20, 11, 13, 14, 9];
+        let mut sizes: Vec<usize> =
+            [10, 100, 1000, 5000].map(|size: usize| size.min(self.max_clients)).to_vec();
+        sizes.dedup();
+        let (server, _second) = start_pair(self.max_clients + 10)?;
+        let echo = Server::start(&["bench", "bare-echo"], "listening")?;
         table::print(
-            &widths,
+            &SCALE_WIDTHS,
             &[
-                &"REQ_LS, 1 open, ratio to 10",
-                &"ratio",
+                &"REQ_LS",
+                &"to 10 clients",
+                &"10 active, to 10",
+                &"to as many bare",
                 &"asked/s",
                 &"connected/s",
-                &"KiB a client",
+                &"KiB/client",
                 &"p99 µs",
             ],
         );
         let bar = progress(sizes.len() * self.effort.rounds);
-        let row = &ROWS[0];
-        if std::env::var("BARE").is_ok() {
-            let echo = Server::start(&["bench", "bare-echo"], "listening")?;
-            for size in sizes {
-                let mut crowd = Clients::connect(echo.addr, size, HELLO)?;
-                let q = b"REQ_LS\n".to_vec();
-                let asking = Asking { answer: q.clone(), question: q, open: 1 };
-                for _ in 0..3 {
-                    let all = crowd.ask(size, &asking, self.effort.ms, || ())?;
-                    println!("bare {size} {:.0}", all.answers_per_s);
-                }
-            }
-        }
-        let (server, _second) = start_pair(self.max_clients + 10)?;
         for size in sizes {
-            let before_kib = server.resident_kib();
-            let start = Instant::now();
-            let mut crowd = Clients::connect(server.addr, size, HELLO)?;
-            let connected_per_s = size as f64 / start.elapsed().as_secs_f64();
-            let question = row.question.as_bytes().to_vec();
-            let asking = Asking { answer: crowd.sample(&question)?, question, open: 1 };
-            let (mut ratios, mut some, mut rates, mut p99) = (vec![], vec![], vec![], vec![]);
-            let mut kib = 0.0;
-            for _ in 0..self.effort.rounds {
-                let all = crowd.ask(size, &asking, self.effort.ms, || ())?;
-                kib = (server.resident_kib() - before_kib) / size as f64;
-                let ten_of_them = crowd.ask(10.min(size), &asking, self.effort.ms, || ())?;
-                // The same ten alone, on the same server, in the same round.
-                let (ten, _) = measure(&server, None, HELLO, row, self.effort)?;
-                ratios.push(all.answers_per_s / ten.answers_per_s);
-                some.push(ten_of_them.answers_per_s / ten.answers_per_s);
-                rates.push(all.answers_per_s);
-                p99.push(all.trips.value_at_quantile(0.99) as f64);
-                bar.inc(1);
-            }
+            let crowd = self.crowd(&server, &echo, size, &bar)?;
             bar.suspend(|| {
                 table::print(
-                    &widths,
+                    &SCALE_WIDTHS,
                     &[
-                        &format!("{size} clients"),
-                        &table::spread(&ratios),
-                        &format!("{:.0}", table::median(rates)),
-                        &format!("{connected_per_s:.0}"),
-                        &format!("{kib:.1}"),
-                        &format!("{:.0}", table::median(p99)),
+                        &size,
+                        &table::spread(&crowd.to_ten),
+                        &table::spread(&crowd.ten_of_them),
+                        &table::spread(&crowd.to_bare),
+                        &format!("{:.0}", table::median(crowd.rate)),
+                        &format!("{:.0}", crowd.connected_per_s),
+                        &format!("{:.1}", crowd.kib),
+                        &format!("{:.0}", table::median(crowd.p99_us)),
                     ],
                 );
-                let name = format!("  10 of {size} active");
-                table::print(&widths, &[&name, &table::spread(&some), &"", &"", &"", &""]);
             });
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    fn crowd(
+        &self,
+        server: &Server,
+        echo: &Server,
+        size: usize,
+        bar: &ProgressBar,
+    ) -> Result<Crowd, Failure> {
+        let before_kib = server.resident_kib();
+        let start = Instant::now();
+        let mut clients = Clients::connect(server.addr, size, HELLO)?;
+        let connected_per_s = size as f64 / start.elapsed().as_secs_f64();
+        let mut bare = Clients::connect(echo.addr, size, HELLO)?;
+        let row = &ROWS[0];
+        let question = row.question.as_bytes().to_vec();
+        let echoing = Asking { answer: question.clone(), question: question.clone(), open: 1 };
+        let asking = Asking { answer: clients.sample(&question)?, question, open: 1 };
+        let mut crowd = Crowd { connected_per_s, ..Crowd::default() };
+        for _ in 0..self.effort.rounds {
+            let all = clients.ask(size, &asking, self.effort.ms, || ())?;
+            crowd.kib = (server.resident_kib() - before_kib) / size as f64;
+            let ten_of_them = clients.ask(10.min(size), &asking, self.effort.ms, || ())?;
+            let plain = bare.ask(size, &echoing, self.effort.ms, || ())?;
+            // Ten alone, on the same server, in the same round.
+            let (ten, _) = measure(server, None, HELLO, row, self.effort)?;
+            crowd.to_ten.push(all.answers_per_s / ten.answers_per_s);
+            crowd.ten_of_them.push(ten_of_them.answers_per_s / ten.answers_per_s);
+            crowd.to_bare.push(all.answers_per_s / plain.answers_per_s);
+            crowd.rate.push(all.answers_per_s);
+            crowd.p99_us.push(all.trips.value_at_quantile(0.99) as f64);
+            bar.inc(1);
+        }
+        Ok(crowd)
     }
 }

@@ -2,16 +2,20 @@
 
 use crate::net::limits::{STACK_BYTES, THREAD_NAME_BYTES_MAX};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, Scope};
 
 /// Starts a named thread that the scope joins.
 ///
-/// Fails, rather than panics, when the system has no thread left to give.
+/// Fails, rather than panics, when the system has no thread left to give. A panic ends the thread
+/// and nothing else: not caught, it would end the scope, and with it the server.
 pub fn spawn<'scope, F>(scope: &'scope Scope<'scope, '_>, name: String, body: F) -> io::Result<()>
 where
     F: FnOnce() + Send + 'scope,
 {
-    builder(name).spawn_scoped(scope, body).map(drop)
+    // What the thread owned is dropped with it, so nobody sees what a panic left half done.
+    let body = AssertUnwindSafe(body);
+    builder(name).spawn_scoped(scope, || drop(catch_unwind(body))).map(drop)
 }
 
 /// Starts a thread that nobody waits for: it may be blocked on a terminal or a pipe for as long

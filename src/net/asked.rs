@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::thread::Scope;
+use std::thread::{self, Scope, Thread};
 use std::time::Duration;
 
 /// What one read takes, in bytes and messages.
@@ -58,7 +58,9 @@ pub enum Asked<Q, A> {
 /// The coordinator's end of a connection. Dropping it hangs up.
 #[derive(Debug)]
 pub struct Asker<Q, A> {
-    slot: Sender<Turn<Q, A>>,
+    /// None only while it is being dropped.
+    slot: Option<Sender<Turn<Q, A>>>,
+    thread: Thread,
     socket: Arc<TcpStream>,
 }
 
@@ -66,7 +68,8 @@ impl<Q, A> Asker<Q, A> {
     /// Gives the turn back. Never blocks: the slot is free, because the turn was out.
     pub fn answer(&self, turn: Turn<Q, A>) {
         // The connection may be gone; its `Closed` is on the way.
-        let _ = self.slot.try_send(turn);
+        let _ = self.slot.as_ref().map(|slot| slot.try_send(turn));
+        self.thread.unpark();
     }
 }
 
@@ -74,6 +77,9 @@ impl<Q, A> Drop for Asker<Q, A> {
     fn drop(&mut self) {
         // Wakes the thread if it reads. Fails if the other side has hung up, which is as good.
         let _ = self.socket.shutdown(Shutdown::Both);
+        // Wakes it if it waits for its turn.
+        self.slot = None;
+        self.thread.unpark();
     }
 }
 
@@ -96,8 +102,8 @@ pub struct Place {
     pub seat: Seat,
     /// Places for those who have left but whose answers are still on the way.
     pub leavers: Seats,
-    /// Places for those who look for bytes before they block.
-    pub pollers: Seats,
+    /// Places for those who yield before they block.
+    pub yielders: Seats,
 }
 
 /// Starts the thread of a connection.
@@ -121,15 +127,16 @@ where
     let conn = place.conn;
     threads::spawn(scope, format!("c{}", conn.0), move || {
         let (slot, answered) = bounded(1);
-        let asker = Asker { slot, socket: Arc::clone(&socket) };
+        let asker =
+            Asker { slot: Some(slot), thread: thread::current(), socket: Arc::clone(&socket) };
         if inbox.send(Asked::Opened(conn, addr, asker).into()).is_err() {
             return;
         }
         // Nobody listens any more when the send fails: the server is stopping.
         let closed = || drop(inbox.send(Asked::Closed(conn).into()));
         let _closed = Finally(closed);
-        let reader = Reader::new(Arc::clone(&socket), codec, AT_ONCE, place.pollers);
-        let Place { seat, leavers, .. } = place;
+        let reader = Reader::new(Arc::clone(&socket), codec, AT_ONCE, place.yielders.clone());
+        let Place { seat, leavers, yielders, .. } = place;
         // An I/O error is not an error of the server: the connection is closed, that is all.
         let _ = Connection {
             conn,
@@ -139,6 +146,7 @@ where
             answered,
             seat: Some(seat),
             leavers,
+            yielders,
             has_left: false,
         }
         .serve();
@@ -154,6 +162,7 @@ struct Connection<'a, D: Decode, A, E> {
     /// Given back before the end if it leaves.
     seat: Option<Seat>,
     leavers: Seats,
+    yielders: Seats,
     /// It sits among the leavers.
     has_left: bool,
 }
@@ -204,7 +213,9 @@ where
     fn answer(&mut self) -> io::Result<Option<Turn<D::Message, A>>> {
         let mut look_ms = LOOK_MS_MIN;
         loop {
-            match wait::recv_timeout(&self.answered, Duration::from_millis(look_ms)) {
+            let seat = self.yielders.take();
+            match wait::recv_parked(&self.answered, seat.is_some(), Duration::from_millis(look_ms))
+            {
                 Ok(turn) => return Ok(Some(turn)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => look_ms = LOOK_MS_MAX,

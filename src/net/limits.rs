@@ -7,8 +7,8 @@
 /// nothing where there is work; after this long the thread parks, so that idle costs nothing.
 pub const YIELD_US_MAX: u64 = 50;
 
-/// How many threads may yield for their socket at a time (threads that wait for a channel are
-/// not counted). With more of them than this, each would be in the way of the others.
+/// How many connections of a server may yield at a time. With more of them than this, each would
+/// be in the way of the others.
 pub const YIELDERS_MAX: usize = 16;
 
 /// Bytes taken from an asking connection by one `read`. There are many of them.

@@ -50,7 +50,7 @@ pub struct Reader<D: Decode> {
     chunk: Box<[u8]>,
     messages_max: usize,
     /// Places for those who may look for bytes without blocking.
-    pollers: Seats,
+    yielders: Seats,
     /// The socket does not block at the moment.
     polls: bool,
 }
@@ -62,11 +62,11 @@ impl<D: Decode> Reader<D> {
         socket: Arc<TcpStream>,
         decoder: D,
         (bytes_max, messages_max): (usize, usize),
-        pollers: Seats,
+        yielders: Seats,
     ) -> Reader<D> {
         let chunk = vec![0; bytes_max].into_boxed_slice();
         let (timeout_ms, ended, polls, ahead) = (None, false, false, None);
-        Reader { socket, decoder, timeout_ms, ended, ahead, chunk, messages_max, pollers, polls }
+        Reader { socket, decoder, timeout_ms, ended, ahead, chunk, messages_max, yielders, polls }
     }
 
     /// Appends what has arrived to `messages`: at least one and at most as many as were
@@ -140,7 +140,7 @@ impl<D: Decode> Reader<D> {
     /// One read. Looks for a short while without blocking, if there is room among those who do.
     fn receive(&mut self) -> io::Result<usize> {
         let (mut socket, chunk) = (&*self.socket, &mut *self.chunk);
-        if let Some(_seat) = self.pollers.take() {
+        if let Some(_seat) = self.yielders.take() {
             if !self.polls {
                 socket.set_nonblocking(true)?;
                 self.polls = true;

@@ -1,8 +1,12 @@
 //! One test crate, one binary: cargo test --test it.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod grid_bytes;
 mod grid_link;
+mod grid_live;
 mod grid_questions;
 mod grid_state;
+mod harness;
+mod live;
 mod transcript;
 mod value;

@@ -69,7 +69,7 @@ pub(super) fn accept_clients<'scope>(
     inbox: &Sender<Input>,
 ) {
     let seats = Seats::new(config.clients_max);
-    let pollers = Seats::new(YIELDERS_MAX);
+    let yielders = Seats::new(YIELDERS_MAX);
     let leavers = Seats::new(config.clients_max);
     let refuser = Refuser::new(Message::Error(Refusal::ClientLimit).to_string().into_bytes());
     let mut last = 0;
@@ -81,7 +81,7 @@ pub(super) fn accept_clients<'scope>(
                 conn: ConnId(last),
                 seat,
                 leavers: leavers.clone(),
-                pollers: pollers.clone(),
+                yielders: yielders.clone(),
             };
             asked::open(scope, place, socket, Decoder::new(Port::Clients), inbox.clone())
         }

@@ -9,6 +9,7 @@ use crate::net::lines::Settings;
 use crate::net::screen::Screen;
 use crate::net::stop::{Stop, stop_pair};
 use crate::net::trace::{Level, Trace};
+use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use clap::{Parser, Subcommand};
 use parking_lot::Mutex;
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub const DONE: u8 = 0;
 /// Failed.
 pub const FAILED: u8 = 1;
+/// A command line that cannot be understood.
+const USAGE: u8 = 2;
 /// A second Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
@@ -51,7 +54,7 @@ struct Common {
 
 /// The program `malha`.
 pub fn malha() -> ExitCode {
-    match Malha::parse().system {
+    match parse::<Malha>().system {
         #[cfg(feature = "grid")]
         System::Grid(grid) => grid.run(),
         #[cfg(feature = "bench")]
@@ -108,6 +111,25 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.screen.finish();
     }
+}
+
+/// The command line, or one line that says what is wrong with it, and exit code 2.
+fn parse<T: Parser>() -> T {
+    T::try_parse().unwrap_or_else(|error| usage(error))
+}
+
+/// What is wrong with a command line, in one line.
+fn usage(error: clap::Error) -> ! {
+    if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        // `--help` and `--version`, and the help that a bare `malha` shows.
+        error.exit();
+    }
+    let text = error.render().to_string();
+    // The first paragraph says it; `--help` shows the rest.
+    let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let said = said.join(" ");
+    complain(&format_args!("{}; see --help", said.trim_start_matches("error: ")));
+    std::process::exit(i32::from(USAGE));
 }
 
 /// One line for what failed, and the exit code.

@@ -1,6 +1,6 @@
 //! The command line of the grid.
 
-use super::{Common, DONE, FAILED, Running, finish};
+use super::{Common, DONE, FAILED, Running, finish, usage};
 use crate::grid::client::{Client, Lost};
 use crate::grid::console::{self, ClientCommand, Ended, ServerCommand};
 use crate::grid::limits::{CLIENTS_MAX, PEER_MS_LIMIT, PEER_MS_MAX};
@@ -51,12 +51,12 @@ impl Grid {
 
 /// The program `server`.
 pub fn server() -> ExitCode {
-    finish(ServerArgs::parse().run())
+    finish(super::parse::<ServerArgs>().run())
 }
 
 /// The program `client`.
 pub fn client() -> ExitCode {
-    finish(ClientArgs::parse().run())
+    finish(super::parse::<ClientArgs>().run())
 }
 
 /// A smart-grid server
@@ -123,7 +123,7 @@ impl ServerArgs {
         if self.peer_port.number == self.client_port.number && self.peer_port.number != 0 {
             let text =
                 format!("the peer port and the client port are both {}", self.peer_port.number);
-            ServerArgs::command().error(ErrorKind::ValueValidation, text).exit();
+            usage(ServerArgs::command().error(ErrorKind::ValueValidation, text));
         }
         let sensors = self.network.sensors()?;
         let running = Running::start(self.common.trace)?;
@@ -202,7 +202,7 @@ pub(super) struct ClientArgs {
 impl ClientArgs {
     fn run(self) -> Result<u8, Failure> {
         let commands = console::client_all(&self.command).unwrap_or_else(|unknown| {
-            ClientArgs::command().error(ErrorKind::ValueValidation, unknown).exit()
+            usage(ClientArgs::command().error(ErrorKind::ValueValidation, unknown))
         });
         let running = Running::start(self.common.trace)?;
         let addrs = resolve(&self.addr, self.port.notice(&running.trace))?;

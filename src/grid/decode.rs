@@ -392,6 +392,8 @@ impl Numbers {
     }
 
     fn all(&self) -> Option<&[u32]> {
-        (!self.bad && self.count == self.wanted).then_some(&self.values[..self.count])
+        let are_all = !self.bad && self.count == self.wanted;
+        // Not `then_some`: there may be more of them than places.
+        are_all.then(|| &self.values[..self.count])
     }
 }

@@ -25,14 +25,14 @@ pub fn compare(
     let descriptors = connections.saturating_add(DESCRIPTORS_RESERVE);
     if let Some(max) = descriptors_max.filter(|max| *max < descriptors) {
         return Err(format!(
-            "{connections} clients need {descriptors} file descriptors and the limit is {max}: \
+            "they need {descriptors} file descriptors and the limit is {max}: \
              raise it with `ulimit -n {descriptors}`"
         ));
     }
     let maps = connections.saturating_mul(MAPS_PER_THREAD).saturating_add(MAPS_RESERVE);
     if let Some(max) = maps_max.filter(|max| *max < maps) {
         return Err(format!(
-            "{connections} clients need {maps} memory maps, {MAPS_PER_THREAD} a thread, and the \
+            "they need {maps} memory maps, {MAPS_PER_THREAD} a thread, and the \
              limit is {max}: raise it with `sysctl -w vm.max_map_count={maps}`"
         ));
     }

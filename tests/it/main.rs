@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod grid_bytes;
+mod grid_faults;
 mod grid_link;
 mod grid_live;
 mod grid_questions;
 mod grid_state;
 mod harness;
 mod live;
+mod net;
+mod random;
+mod tidy;
 mod transcript;
 mod value;

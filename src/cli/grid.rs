@@ -207,7 +207,7 @@ impl ClientArgs {
         let running = Running::start(self.common.trace)?;
         let addrs = resolve(&self.addr, self.port.notice(&running.trace))?;
         let ended = thread::scope(|scope| {
-            let client = Client::join(scope, &addrs, &running.stop)?;
+            let client = Client::join(scope, &addrs, &running.stop, &running.trace)?;
             let (typed_in, typed) = bounded(commands.len().max(LINES_MAX));
             if commands.is_empty() {
                 read_commands(&running, typed_in)?;

@@ -11,6 +11,7 @@ use crate::net::limits::WRITE_MS_MAX;
 use crate::net::stop::Stop;
 use crate::net::stream::Reader;
 use crate::net::threads;
+use crate::net::trace::Trace;
 use crate::net::wait::{self, Woken};
 use crossbeam_channel::{Receiver, bounded};
 use std::fmt;
@@ -28,6 +29,7 @@ const ANSWERS_MAX: usize = 64;
 pub struct Client {
     socket: Arc<TcpStream>,
     answers: Receiver<Message>,
+    trace: Trace,
     id: u32,
 }
 
@@ -73,12 +75,14 @@ impl Client {
         scope: &'scope Scope<'scope, '_>,
         addrs: &[SocketAddr],
         stop: &Stop,
+        trace: &Trace,
     ) -> Result<Client, Lost> {
         let socket = Arc::new(dial::dial(addrs)?);
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))?;
         let (answers_in, answers) = bounded(ANSWERS_MAX);
-        let mut client = Client { socket: Arc::clone(&socket), answers, id: 0 };
+        let mut client =
+            Client { socket: Arc::clone(&socket), answers, trace: trace.clone(), id: 0 };
         threads::spawn(scope, "client-read".to_owned(), move || {
             let mut reader =
                 Reader::new(socket, Decoder::new(Port::Answers), AT_ONCE, Seats::new(0));
@@ -125,6 +129,7 @@ impl Client {
     }
 
     fn exchange(&mut self, message: &Message, stop: &Stop, ms: u64) -> Result<Message, Lost> {
+        self.trace.wire(&"server", '<', message);
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         bytes.push(b'\n');
@@ -132,7 +137,10 @@ impl Client {
         let _ = (&*self.socket).write_all(&bytes);
         let timeout = Duration::from_millis(ms);
         match wait::recv_or_stop(&self.answers, stop, Some(timeout)) {
-            Woken::Item(answer) => Ok(answer),
+            Woken::Item(answer) => {
+                self.trace.wire(&"server", '>', &answer);
+                Ok(answer)
+            }
             Woken::Closed => Err(Lost::Gone),
             Woken::Stop => Err(Lost::Stopped),
             Woken::Due => Err(Lost::Silent(ms)),

@@ -10,6 +10,7 @@ use crate::net::failure::Failure;
 use crate::net::screen::Screen;
 use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
+use crate::net::trace::Trace;
 use crossbeam_channel::{Receiver, bounded, never};
 use std::net::SocketAddr;
 use std::thread;
@@ -51,7 +52,7 @@ fn failed(why: &str) -> Failure {
 /// and all of them leave. `config` is the first server's and has port 0 everywhere, so that it works
 /// beside other servers; the second one differs in its `sensors`.
 pub fn demo(config: Config, sensors: Vec<Sensor>, stop: &Stop) -> Result<(), Failure> {
-    let screen = config.screen.clone();
+    let (screen, trace) = (config.screen.clone(), config.trace.clone());
     let first = bind(config.clone(), "[server 1] ")?;
     let peer = first.peer_addr().ok_or_else(|| failed("no peer port"))?;
     let second = bind(Config { peer: vec![peer], sensors, ..config }, "[server 2] ")?;
@@ -62,7 +63,7 @@ pub fn demo(config: Config, sensors: Vec<Sensor>, stop: &Stop) -> Result<(), Fai
         let (second_stopper, second_ended) = serve(scope, second)?;
         for (number, addr) in clients.iter().enumerate() {
             let screen = screen.marked(&format!("[client {}] ", number + 1));
-            ask_all(*addr, &screen, stop).map_err(|lost| failed(&lost.to_string()))?;
+            ask_all(*addr, &screen, stop, &trace).map_err(|lost| failed(&lost.to_string()))?;
         }
         for (stopper, ended) in [(second_stopper, second_ended), (first_stopper, first_ended)] {
             drop(stopper);
@@ -87,9 +88,9 @@ fn serve<'scope>(
     Ok((stopper, ended))
 }
 
-fn ask_all(addr: SocketAddr, screen: &Screen, stop: &Stop) -> Result<(), Lost> {
+fn ask_all(addr: SocketAddr, screen: &Screen, stop: &Stop, trace: &Trace) -> Result<(), Lost> {
     thread::scope(|scope| {
-        let mut client = Client::join(scope, &[addr], stop)?;
+        let mut client = Client::join(scope, &[addr], stop, trace)?;
         screen.line(format_args!("New ID: {}", client.id()));
         wait_for_link(&mut client, stop)?;
         for (word, query) in console::questions() {

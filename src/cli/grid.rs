@@ -87,7 +87,8 @@ pub(super) struct ServerArgs {
     #[command(flatten)]
     network: Network,
     /// Seconds that a question to the other server may take
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value_t = Seconds(PEER_MS_MAX))]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(default_value_t = Seconds(PEER_MS_MAX))]
     peer_timeout: Seconds,
     /// Clients at a time
     #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = CLIENTS_MAX)]

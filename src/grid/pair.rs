@@ -49,8 +49,10 @@ fn failed(why: &str) -> Failure {
 }
 
 /// Shows everything once: two servers find each other, a client of each asks all six questions,
-/// and all of them leave. `config` is the first server's and has port 0 everywhere, so that it works
-/// beside other servers; the second one differs in its `sensors`.
+/// and all of them leave.
+///
+/// `config` is the first server's and has port 0 everywhere, so that it works beside other
+/// servers; the second one differs in its `sensors`.
 pub fn demo(config: Config, sensors: Vec<Sensor>, stop: &Stop) -> Result<(), Failure> {
     let (screen, trace) = (config.screen.clone(), config.trace.clone());
     let first = bind(config.clone(), "[server 1] ")?;

@@ -221,6 +221,9 @@ impl State {
 
     /// We have left, and the other side knows it or will not answer any more.
     pub(super) fn left(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
+        // Once only, though the time for leaving and that of a third question may end together.
+        self.link.phase = Phase::Waiting;
+        self.link.leaving = None;
         effects.push(Effect::Say(format!("Peer {theirs} disconnected")));
         effects.push(Effect::End(Exit::Done));
     }

@@ -1,0 +1,320 @@
+//! Questions that go to the other server, on the value alone (spec: Queries; Life, 5).
+
+use crate::grid_link::check_linked;
+use crate::value::check;
+
+#[test]
+fn the_six_questions_with_a_peer() {
+    check_linked(
+        r"
+        a> REQ_LS
+        a< RES_LS(local 1 sensor 1: 720 (900 80))
+        a> REQ_LP
+        a< RES_LP(local 1 potency: 1940)
+        a> REQ_ES
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 4: 900 (1000 90))
+        a< RES_ES(external 2 sensor 4: 900 (1000 90))
+        a> REQ_EP
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 2000)
+        a< RES_EP(external 2 potency: 2000)
+        a> REQ_MS
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 4: 900 (1000 90))
+        a< RES_MS(global 2 sensor 4: 900 (1000 90))
+        a> REQ_MN
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 2000)
+        a< RES_MN(global 2 potency: 2000)
+    ",
+    );
+}
+
+#[test]
+fn the_better_network_wins_also_if_it_is_the_own() {
+    check_linked(
+        r"
+        a> REQ_MS
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 4: 719 (719 100))
+        a< RES_MS(global 1 sensor 1: 720 (900 80))
+        a> REQ_MN
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 1939)
+        a< RES_MN(global 1 potency: 1940)
+        a> REQ_MN
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 1941)
+        a< RES_MN(global 2 potency: 1941)
+    ",
+    );
+}
+
+#[test]
+fn many_questions_are_under_way_and_each_gets_its_own_answer() {
+    check_linked(
+        r"
+        b opens
+        b> REQ_ADD
+        b< RES_ADD(2)
+        a>> REQ_ES\nREQ_LP\nREQ_EP\n
+        b> REQ_EP
+        p<< REQ_ES\nREQ_EP\nREQ_EP\n
+        b> REQ_LP
+        p> RES_ES(external 2 sensor 0: 1 (1 100))
+        p> RES_EP(external 2 potency: 10)
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_LP(local 1 potency: 1940)
+        a< RES_EP(external 2 potency: 10)
+        p> RES_EP(external 2 potency: 20)
+        b< RES_EP(external 2 potency: 20)
+        b< RES_LP(local 1 potency: 1940)
+    ",
+    );
+}
+
+#[test]
+fn both_ask_each_other_at_the_same_moment() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p> REQ_ES
+        p< REQ_ES
+        p< RES_ES(external 1 sensor 1: 720 (900 80))
+        p> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+    ",
+    );
+}
+
+#[test]
+fn no_answer_in_2_s_is_told_at_2_s_and_not_before() {
+    check_linked("a> REQ_ES\np< REQ_ES\nat 1999\nat 2000\na< ERROR(03)\nat 3000");
+}
+
+#[test]
+fn a_late_answer_is_thrown_away_and_the_next_is_right() {
+    check_linked(
+        r"
+        a> REQ_EP
+        p< REQ_EP
+        at 2000
+        a< ERROR(03)
+        a> REQ_EP
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 11)
+        p> RES_EP(external 2 potency: 22)
+        a< RES_EP(external 2 potency: 22)
+        a> REQ_ES
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+    ",
+    );
+}
+
+#[test]
+fn the_last_question_before_the_limit_is_answered() {
+    check_linked(
+        "a> REQ_EP\np< REQ_EP\nat 1999\np> RES_EP(external 2 potency: 9)\n\
+                  a< RES_EP(external 2 potency: 9)",
+    );
+}
+
+#[test]
+fn an_answer_to_no_question_is_thrown_away() {
+    check_linked(
+        "p> RES_EP(external 2 potency: 1)\na> REQ_EP\np< REQ_EP\n\
+                  p> RES_EP(external 2 potency: 2)\na< RES_EP(external 2 potency: 2)",
+    );
+}
+
+#[test]
+fn an_error_of_the_peer_is_passed_on() {
+    check_linked(
+        "a> REQ_EP\np< REQ_EP\np> ERROR(03)\na< ERROR(03)\na> REQ_LP\n\
+                  a< RES_LP(local 1 potency: 1940)",
+    );
+}
+
+const TIMED_OUT: &str = "a> REQ_EP\np< REQ_EP\nat 2000\na< ERROR(03)\na> REQ_EP\np< REQ_EP\n\
+                         at 4000\na< ERROR(03)\na> REQ_EP\np< REQ_EP\n";
+
+#[test]
+fn three_timeouts_in_a_row_end_the_link() {
+    check_linked(&format!(
+        "{TIMED_OUT}at 6000\na< ERROR(03)\np ends\nprints Peer 2 disconnected\n\
+         prints No peer found, starting to listen..\n\
+         a> REQ_EP\na< ERROR(03)\nq opens peer\nq> REQ_ADDPEER\nq< RES_ADDPEER(2)\n\
+         q> RES_ADDPEER(1)\na> REQ_EP\nq< REQ_EP\nq> RES_EP(external 2 potency: 5)\n\
+         a< RES_EP(external 2 potency: 5)"
+    ));
+}
+
+#[test]
+fn an_answer_in_time_begins_the_count_anew() {
+    let answers = "p> RES_EP(external 2 potency: 1)\np> RES_EP(external 2 potency: 2)\n\
+                   p> RES_EP(external 2 potency: 3)\na< RES_EP(external 2 potency: 3)\n";
+    check_linked(&format!(
+        "{TIMED_OUT}{answers}a> REQ_EP\np< REQ_EP\nat 6000\na< ERROR(03)\n\
+         p> REQ_MN\np< RES_MN(1 1940)"
+    ));
+}
+
+#[test]
+fn when_the_peer_dies_all_who_wait_are_told() {
+    check_linked(
+        r"
+        b opens
+        b> REQ_ADD
+        b< RES_ADD(2)
+        a>> REQ_ES\nREQ_LP\nREQ_MN\n
+        b> REQ_EP
+        p<< REQ_ES\nREQ_EP\nREQ_EP\n
+        prints Client 2 added
+        p closes
+        a< ERROR(03)
+        a< RES_LP(local 1 potency: 1940)
+        a< ERROR(03)
+        b< ERROR(03)
+        prints Peer 2 disconnected
+        prints No peer found, starting to listen..
+        q opens peer
+        q> REQ_ADDPEER
+        q< RES_ADDPEER(2)
+        q> RES_ADDPEER(1)
+        b> REQ_EP
+        q< REQ_EP
+        q> RES_EP(external 2 potency: 5)
+        b< RES_EP(external 2 potency: 5)
+    ",
+    );
+}
+
+#[test]
+fn who_is_left_with_questions_open_tells_their_askers() {
+    check_linked("a> REQ_ES\np< REQ_ES\np> REQ_DCPEER(2)\np< OK(01)\na< ERROR(03)\np ends");
+}
+
+#[test]
+fn an_answer_still_comes_through_while_leaving() {
+    check_linked(
+        "a> REQ_EP\np< REQ_EP\ntypes kill\np< REQ_DCPEER(1)\n\
+                  p> RES_EP(external 2 potency: 5)\na< RES_EP(external 2 potency: 5)\np> OK(01)\n\
+                  prints Successful disconnect\nprints Peer 2 disconnected\nexits 0",
+    );
+}
+
+#[test]
+fn an_answer_of_the_wrong_kind_ends_the_link() {
+    check_linked(
+        "a> REQ_ES\np< REQ_ES\np> RES_EP(external 2 potency: 5)\na< ERROR(03)\np ends\n\
+                  prints Peer 2 disconnected",
+    );
+}
+
+#[test]
+fn an_asker_that_vanishes_takes_its_answer_with_it() {
+    check_linked(
+        r"
+        b opens
+        b> REQ_ADD
+        b< RES_ADD(2)
+        b> REQ_EP
+        a> REQ_EP
+        p<< REQ_EP\nREQ_EP\n
+        b closes
+        p> RES_EP(external 2 potency: 1)
+        p> RES_EP(external 2 potency: 2)
+        a< RES_EP(external 2 potency: 2)
+    ",
+    );
+}
+
+/// The client that comes after gets the id, but not the answer.
+#[test]
+fn an_id_that_is_reused_does_not_get_the_old_answer() {
+    check_linked(
+        r"
+        a> REQ_EP
+        p< REQ_EP
+        a closes
+        c opens
+        c> REQ_ADD
+        c< RES_ADD(1)
+        p> RES_EP(external 2 potency: 1)
+        c> REQ_LP
+        c< RES_LP(local 1 potency: 1940)
+    ",
+    );
+}
+
+/// It takes what one `recv` brings for one message.
+#[test]
+fn a_peer_without_terminators_is_asked_one_question_at_a_time() {
+    check(
+        r"
+        a opens
+        a> REQ_ADD
+        a< RES_ADD(1)
+        b opens
+        b> REQ_ADD
+        b< RES_ADD(2)
+        p opens peer
+        p>> REQ_ADDPEER
+        p<< RES_ADDPEER(2)
+        p>> RES_ADDPEER(1)
+        a> REQ_ES
+        b> REQ_EP
+        p<< REQ_ES
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        p<< REQ_EP
+        p>> RES_EP(external 2 potency: 5)
+        b< RES_EP(external 2 potency: 5)
+    ",
+    );
+}
+
+/// Sent before the late answer has come, the next question could be read together with the first.
+#[test]
+fn a_peer_without_terminators_that_is_late_is_asked_again_once_it_has_answered() {
+    check(
+        r"
+        a opens
+        a> REQ_ADD
+        a< RES_ADD(1)
+        p opens peer
+        p>> REQ_ADDPEER
+        p<< RES_ADDPEER(2)
+        p>> RES_ADDPEER(1)
+        a> REQ_EP
+        p<< REQ_EP
+        at 2000
+        a< ERROR(03)
+        a> REQ_EP
+        p>> RES_EP(external 2 potency: 1)
+        p<< REQ_EP
+        p>> RES_EP(external 2 potency: 2)
+        a< RES_EP(external 2 potency: 2)
+    ",
+    );
+}
+
+/// The goodbye and the questions before it are over at the same moment.
+#[test]
+fn a_link_that_is_hopeless_while_leaving_ends_once() {
+    check_linked(
+        r"
+        a>> REQ_ES\nREQ_ES\nREQ_ES\n
+        p<< REQ_ES\nREQ_ES\nREQ_ES\n
+        types kill
+        p< REQ_DCPEER(1)
+        at 2000
+        a<< ERROR(03)\nERROR(03)\nERROR(03)\n
+        prints Peer 2 disconnected
+        exits 0
+    ",
+    );
+}

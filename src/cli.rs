@@ -93,7 +93,8 @@ impl Running {
             what: "cannot handle Ctrl-C".to_owned(),
             why: error.to_string(),
         })?;
-        let trace = Trace::stderr(level, clock);
+        let trace =
+            Trace::stderr(level, clock).map_err(Failure::from_io("cannot start".to_owned()))?;
         Ok(Running { clock, screen, trace, stop, interrupt, _settings: settings })
     }
 }
@@ -110,6 +111,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.screen.finish();
+        self.trace.finish();
     }
 }
 

@@ -1,13 +1,14 @@
 //! The accept loop: a seat for each connection, an answer for those who get none.
 
 use crate::net::limits::{
-    ACCEPT_PAUSE_MS_MAX, ACCEPT_PAUSE_MS_MIN, KNOCK_MS_MAX, REFUSALS_MAX, SEAT_MS_MAX, WRITE_MS_MAX,
+    ACCEPT_PAUSE_MS_MAX, ACCEPT_PAUSE_MS_MIN, KNOCK_MS_MAX, REFUSALS_MAX, SEAT_LOOK_MS,
+    SEAT_LOOKS_MAX, WRITE_MS_MAX,
 };
 use crate::net::stream;
 use crate::net::threads;
 use crate::net::trace::Trace;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -70,6 +71,21 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
         });
     }
     addr
+}
+
+/// Listens at the first of `addrs` that is ours.
+///
+/// Not `bind` with all of them, which goes on to the next address after any error: of two servers
+/// with one name for two addresses each would get one, and wait there for the other.
+pub fn listen(addrs: &[SocketAddr]) -> io::Result<TcpListener> {
+    let mut failure = ErrorKind::AddrNotAvailable.into();
+    for addr in addrs {
+        match TcpListener::bind(addr) {
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => failure = error,
+            bound => return bound,
+        }
+    }
+    Err(failure)
 }
 
 /// How many connections there are; a [`Seat`] gives its place back when it is dropped.
@@ -140,16 +156,16 @@ pub fn run(
 
 /// Waits a little for a seat: who has just left may not have been noticed yet.
 pub fn seat_soon(seats: &Seats, opening: &Opening) -> Option<Seat> {
-    for _ in 0..SEAT_MS_MAX {
+    for _ in 0..SEAT_LOOKS_MAX {
         let seat = seats.take();
-        if seat.is_some() || opening.is_shut(Duration::from_millis(1)) {
+        if seat.is_some() || opening.is_shut(Duration::from_millis(SEAT_LOOK_MS)) {
             return seat;
         }
     }
     seats.take()
 }
 
-/// Tells those who get no seat why, without making the accept loop wait for any of them.
+/// Tells those who get no seat why, without making the accept loop wait for them to hear it.
 #[derive(Debug)]
 pub struct Refuser {
     reason: Vec<u8>,

@@ -8,7 +8,7 @@ use crate::net::accept::{Seat, Seats};
 use crate::net::limits::{
     LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX, WRITE_MS_MAX,
 };
-use crate::net::stream::{Decode, Reader, part, write_all};
+use crate::net::stream::{Decode, Reader, part};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -183,9 +183,10 @@ where
             turn = back;
             if turn.last {
                 // Who reads that he has left may come again at once, and finds the seat free.
+                let leaver = self.leavers.take();
                 self.seat = None;
                 self.write(&turn.answers, &mut bytes)?;
-                return part(&self.socket);
+                return if leaver.is_some() { part(&self.socket) } else { Ok(()) };
             }
             self.write(&turn.answers, &mut bytes)?;
             turn.questions.clear();
@@ -199,11 +200,11 @@ where
         for answer in answers {
             self.reader.decoder.encode(answer, bytes);
             if !self.reader.decoder.joins() {
-                write_all(&self.socket, bytes)?;
+                self.reader.write(bytes)?;
                 bytes.clear();
             }
         }
-        write_all(&self.socket, bytes)
+        self.reader.write(bytes)
     }
 
     /// Waits for the turn to come back; `None` when the server has hung up.

@@ -37,9 +37,14 @@ pub const ACCEPT_PAUSE_MS_MAX: u64 = 1_000;
 /// How long a server tries to reach itself in order to end `accept`.
 pub const KNOCK_MS_MAX: u64 = 500;
 
-/// How long a new connection waits for a seat before it is refused: one who has just left may not
-/// have been noticed yet.
-pub const SEAT_MS_MAX: u64 = 10;
+/// How often a new connection looks for a seat before it is refused: one who has just left may not
+/// have been noticed yet. The accept loop waits meanwhile, so a flood is refused at 100 a second.
+pub const SEAT_LOOKS_MAX: u32 = 10;
+/// The pause between two such looks.
+pub const SEAT_LOOK_MS: u64 = 1;
+
+/// Connections that have left but still hear their last answers, beside those that have a seat.
+pub const LEAVERS_MAX: usize = 16;
 
 /// How long a connection is read and thrown away after its last words were written. Closing a
 /// socket with unread bytes resets it, and the reset may overtake the words.
@@ -77,8 +82,8 @@ pub const MAPS_PER_THREAD: usize = 4;
 /// Memory maps of a program that has no connections yet, with room to spare.
 pub const MAPS_RESERVE: usize = 1_000;
 /// Descriptors of a program that has no connections yet: the standard three, listeners and their
-/// gates, links, files, and the refusals of two listeners.
-pub const DESCRIPTORS_RESERVE: usize = 32 + 2 * REFUSALS_MAX;
+/// gates, links, files, and the refusals of two listeners, leavers.
+pub const DESCRIPTORS_RESERVE: usize = 32 + 2 * REFUSALS_MAX + LEAVERS_MAX;
 
 /// The last part of a thread's name that Linux keeps; it drops the rest without a word.
 pub const THREAD_NAME_BYTES_MAX: usize = 15;

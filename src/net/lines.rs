@@ -39,8 +39,7 @@ pub fn read(
     // Not joined: nothing can wake it while it waits for a key.
     threads::detach("stdin", move || {
         #[cfg(feature = "editing")]
-        if is_interactive() {
-            editing::read(words, &screen, &mut take);
+        if is_interactive() && editing::read(words, &screen, &mut take) {
             take(Typed::End);
             return;
         }
@@ -160,29 +159,37 @@ mod editing {
     impl Validator for Words {}
     impl Helper for Words {}
 
+    /// False if this terminal cannot be edited on; then nothing has been read.
     pub(super) fn read(
         words: &'static [&'static str],
         screen: &Screen,
         take: &mut dyn FnMut(Typed) -> bool,
-    ) {
-        // Whatever fails here, the console ends and the program goes on.
-        let _ = edit(words, screen, take);
+    ) -> bool {
+        let Ok((editor, printer)) = start(words) else { return false };
+        screen.redirect(Box::new(Beside(printer)));
+        // An error is the end of input, by a key or because the terminal is gone.
+        let _ = edit(editor, take);
         screen.redirect(Box::new(Stdout));
+        true
     }
 
-    fn edit(
+    type Lines = Editor<Words, MemHistory>;
+
+    fn start(
         words: &'static [&'static str],
-        screen: &Screen,
-        take: &mut dyn FnMut(Typed) -> bool,
-    ) -> rustyline::Result<()> {
+    ) -> rustyline::Result<(Lines, impl ExternalPrinter + Send + 'static)> {
         let config = Config::builder()
             .max_history_size(HISTORY_LINES_MAX)?
             .completion_type(CompletionType::List)
             .build();
         let history = MemHistory::with_config(&config);
-        let mut editor: Editor<Words, _> = Editor::with_history(config, history)?;
+        let mut editor: Lines = Editor::with_history(config, history)?;
         editor.set_helper(Some(Words(words)));
-        screen.redirect(Box::new(Beside(editor.create_external_printer()?)));
+        let printer = editor.create_external_printer()?;
+        Ok((editor, printer))
+    }
+
+    fn edit(mut editor: Lines, take: &mut dyn FnMut(Typed) -> bool) -> rustyline::Result<()> {
         loop {
             let line = match editor.readline(PROMPT) {
                 Ok(line) => Typed::Line(line),

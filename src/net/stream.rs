@@ -44,6 +44,8 @@ pub struct Reader<D: Decode> {
     /// What the socket's read timeout is set to, so that it is set only when it changes.
     timeout_ms: Option<u64>,
     ended: bool,
+    /// Bytes that [`Reader::look`] has taken in since the last read; at most one read's worth.
+    looked_bytes: usize,
     /// A message that [`Reader::has_more`] has found.
     ahead: Option<D::Message>,
     /// What one read fills.
@@ -66,7 +68,18 @@ impl<D: Decode> Reader<D> {
     ) -> Reader<D> {
         let chunk = vec![0; bytes_max].into_boxed_slice();
         let (timeout_ms, ended, polls, ahead) = (None, false, false, None);
-        Reader { socket, decoder, timeout_ms, ended, ahead, chunk, messages_max, yielders, polls }
+        Reader {
+            socket,
+            decoder,
+            timeout_ms,
+            ended,
+            looked_bytes: 0,
+            ahead,
+            chunk,
+            messages_max,
+            yielders,
+            polls,
+        }
     }
 
     /// Appends what has arrived to `messages`: at least one and at most as many as were
@@ -104,7 +117,7 @@ impl<D: Decode> Reader<D> {
     /// Takes in what has arrived meanwhile, without waiting and no more than another read would.
     /// True if the other side has ended its stream; an error if the connection is broken.
     pub fn look(&mut self) -> io::Result<bool> {
-        let mut room = self.chunk.len();
+        let mut room = self.chunk.len() - self.looked_bytes;
         self.socket.set_nonblocking(true)?;
         let outcome = loop {
             if self.ended || room == 0 {
@@ -124,9 +137,17 @@ impl<D: Decode> Reader<D> {
                 Err(error) => break Err(error),
             }
         };
+        self.looked_bytes = self.chunk.len() - room;
         self.socket.set_nonblocking(false)?;
         self.polls = false;
         outcome
+    }
+
+    /// Writes all of `bytes` to the same socket.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let blocks = write_all(&self.socket, bytes)?;
+        self.polls &= !blocks;
+        Ok(())
     }
 
     /// Whether there is a message that was not given yet.
@@ -139,6 +160,7 @@ impl<D: Decode> Reader<D> {
 
     /// One read. Looks for a short while without blocking, if there is room among those who do.
     fn receive(&mut self) -> io::Result<usize> {
+        self.looked_bytes = 0;
         let (mut socket, chunk) = (&*self.socket, &mut *self.chunk);
         if let Some(_seat) = self.yielders.take() {
             if !self.polls {
@@ -170,13 +192,18 @@ impl<D: Decode> Reader<D> {
     }
 }
 
-/// Writes all of `bytes`, also to a socket that does not block at the moment.
-pub fn write_all(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    let start = Instant::now();
+/// Writes all of `bytes`, also to a socket that does not block at the moment. True if it had to
+/// wait, and the socket blocks now. An error if nothing could be written for [`WRITE_MS_MAX`].
+pub fn write_all(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<bool> {
+    let mut start = Instant::now();
+    let mut blocks = false;
     while !bytes.is_empty() {
         match socket.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(size) => bytes = &bytes[size..],
+            Ok(size) => {
+                bytes = &bytes[size..];
+                start = Instant::now();
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Either the reader is looking for bytes at the moment, or this was the time-out.
             Err(error)
@@ -184,11 +211,12 @@ pub fn write_all(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
                     && start.elapsed() < Duration::from_millis(WRITE_MS_MAX) =>
             {
                 socket.set_nonblocking(false)?;
+                blocks = true;
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(blocks)
 }
 
 /// Ends a connection so that what was written last arrives: says that no more will come, and takes

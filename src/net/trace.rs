@@ -3,10 +3,9 @@
 //! A value that is passed in, never a global: two servers in one process have two of them.
 
 use crate::net::clock::Clock;
-use parking_lot::Mutex;
+use crate::net::screen::{Screen, Sink};
 use std::fmt;
-use std::io::Write;
-use std::sync::Arc;
+use std::io::{self, Write};
 use std::thread;
 
 /// How much is told.
@@ -21,49 +20,49 @@ pub enum Level {
     Wire,
 }
 
-/// Where the lines go. Cheap to clone. A closed standard error is no reason to stop serving, so
-/// what cannot be written is lost.
-#[derive(Clone)]
-pub struct Trace(Arc<Sink>);
-
-struct Sink {
+/// Where the lines go. Cheap to clone. A standard error that is closed or that nobody reads is no
+/// reason to stop serving: what cannot be written is lost.
+#[derive(Debug, Clone)]
+pub struct Trace {
     level: Level,
     clock: Clock,
-    out: Mutex<Box<dyn Write + Send>>,
+    screen: Screen,
 }
 
-impl fmt::Debug for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Trace").field(&self.0.level).finish()
+struct Stderr;
+
+impl Sink for Stderr {
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        io::stderr().lock().write_all(text)
     }
 }
 
 impl Trace {
-    /// A trace that tells nothing.
-    pub fn off() -> Trace {
-        Trace::to(Level::Off, Clock::start(), Box::new(std::io::sink()))
-    }
-
     /// A trace on standard error.
-    pub fn stderr(level: Level, clock: Clock) -> Trace {
-        Trace::to(level, clock, Box::new(std::io::stderr()))
+    pub fn stderr(level: Level, clock: Clock) -> io::Result<Trace> {
+        Ok(Trace::to(level, clock, Screen::to(Box::new(Stderr))?))
     }
 
     /// A trace to anywhere.
-    pub fn to(level: Level, clock: Clock, out: Box<dyn Write + Send>) -> Trace {
-        Trace(Arc::new(Sink { level, clock, out: Mutex::new(out) }))
+    pub fn to(level: Level, clock: Clock, screen: Screen) -> Trace {
+        Trace { level, clock, screen }
+    }
+
+    /// Waits until all has been written, or so long that nobody seems to read it.
+    pub fn finish(&self) {
+        self.screen.finish();
     }
 
     /// One event: `t=1.234 thr=grid-accept what…`.
     pub fn event(&self, what: fmt::Arguments<'_>) {
-        if self.0.level >= Level::Events {
+        if self.level >= Level::Events {
             self.write(what);
         }
     }
 
     /// Whether messages are told; asked first where telling them costs something.
     pub fn has_wire(&self) -> bool {
-        self.0.level >= Level::Wire
+        self.level >= Level::Wire
     }
 
     /// One message: `ev=wire c1> REQ_ADD`, `>` towards us and `<` from us, as in a chapter.
@@ -75,13 +74,12 @@ impl Trace {
 
     /// A line for the person, whatever the level.
     pub fn warn(&self, what: fmt::Arguments<'_>) {
-        let _ = self.0.out.lock().write_all(format!("{what}\n").as_bytes());
+        self.screen.line(what);
     }
 
     fn write(&self, what: fmt::Arguments<'_>) {
         let current = thread::current();
         let name = current.name().unwrap_or("?");
-        let text = format!("t={} thr={name} {what}\n", self.0.clock.now());
-        let _ = self.0.out.lock().write_all(text.as_bytes());
+        self.screen.line(format_args!("t={} thr={name} {what}", self.clock.now()));
     }
 }

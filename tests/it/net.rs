@@ -112,7 +112,7 @@ fn starting_and_stopping_leaves_nothing_behind() {
     }
     let clock = Clock::start();
     let screen = Screen::stdout().unwrap();
-    let trace = Trace::stderr(Level::Off, clock);
+    let trace = Trace::stderr(Level::Off, clock).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let config = Config {
         peer: vec![any],

@@ -162,11 +162,6 @@ impl ServerArgs {
         lines::read(console::SERVER_WORDS, &running.screen, take)
             .map_err(Failure::from_io("cannot read the console".to_owned()))?;
         let outcome = server.serve(&running.stop, &typed)?;
-        let counters = outcome.counters.report();
-        running.screen.finish();
-        if !counters.is_empty() {
-            running.trace.warn(format_args!("{counters}"));
-        }
         Ok(if outcome.exit == Exit::Done { DONE } else { FAILED })
     }
 }

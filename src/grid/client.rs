@@ -2,7 +2,7 @@
 
 use crate::grid::decode::Decoder;
 use crate::grid::keywords::Port;
-use crate::grid::limits::{ANSWER_MS_MAX, LEAVE_MS_MAX};
+use crate::grid::limits::{ANSWER_MS_MAX, ANSWERS_MAX, LEAVE_MS_MAX};
 use crate::grid::protocol::{Message, Query, Refusal};
 use crate::net::accept::Seats;
 use crate::net::asked::AT_ONCE;
@@ -20,9 +20,6 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::Scope;
 use std::time::Duration;
-
-/// Answers that may wait to be taken. More than one comes only from a server that is not asked.
-const ANSWERS_MAX: usize = 64;
 
 /// A client that has joined. Dropped, it hangs up.
 #[derive(Debug)]

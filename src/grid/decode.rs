@@ -9,46 +9,10 @@
 
 use crate::grid::keywords::{Found, Keyword, Port};
 use crate::grid::limits::{MESSAGE_BYTES_MAX, NUMBERS_MAX, SILENCE_MS, UNCLOSED_MS};
-use crate::grid::protocol::{Message, Writer};
+use crate::grid::protocol::{Message, Terminator, Writer};
 use crate::net::asked::Encode;
 use crate::net::pushed::Hear;
 use crate::net::stream::Decode;
-
-/// How a program ends its messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Terminator {
-    /// It has not said anything yet.
-    Unknown,
-    /// Not at all.
-    Nothing,
-    /// `\n`
-    Lf,
-    /// `\r\n`
-    CrLf,
-    /// `\0`
-    Nul,
-    /// `\n\0`
-    LfNul,
-}
-
-impl Terminator {
-    /// What we put behind our own messages.
-    pub fn bytes(self) -> &'static [u8] {
-        match self {
-            Terminator::Unknown | Terminator::Nothing => b"",
-            Terminator::Lf => b"\n",
-            Terminator::CrLf => b"\r\n",
-            Terminator::Nul => b"\0",
-            Terminator::LfNul => b"\n\0",
-        }
-    }
-
-    /// Whether its user reads lines. Others, as C programs do, take what one `recv` gives them
-    /// for one message, so nothing may be joined for them.
-    pub fn is_line(self) -> bool {
-        matches!(self, Terminator::Lf | Terminator::CrLf)
-    }
-}
 
 /// What a message that is not complete waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +94,13 @@ impl Decoder {
                 0 if self.skipped == b'\n' => self.terminator = Terminator::LfNul,
                 0 => self.terminator = Terminator::Nul,
                 b'\r' | b' ' | b'\t' | b'(' | b')' | b'0'..=b'9' => {}
-                _ => return,
+                _ => {
+                    if self.skipped == b'\n' && self.terminator == Terminator::LfNul {
+                        // There was no other half.
+                        self.terminator = Terminator::Lf;
+                    }
+                    return;
+                }
             }
             self.skipped = byte;
             self.at += 1;
@@ -211,7 +181,8 @@ impl Decode for Decoder {
         match scan(self.port, &rest[..rest.len().min(MESSAGE_BYTES_MAX)]) {
             Scan::Whole(size, message) if size + self.end_size(size) <= MESSAGE_BYTES_MAX => {
                 let is_known = !matches!(message, Message::Malformed(_));
-                if is_known && rest[..size].ends_with(b")") {
+                let leaves_room = size + 2 <= MESSAGE_BYTES_MAX;
+                if is_known && leaves_room && rest[..size].ends_with(b")") {
                     self.closed = Some((Box::from(&rest[..size]), message.clone()));
                 }
                 self.complete(size, message)

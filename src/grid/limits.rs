@@ -1,5 +1,7 @@
 //! Every number of this system, and why it is that number.
 
+use crate::net::limits::LINK_MESSAGES_MAX;
+
 /// Clients at a time, unless `--max-clients` says otherwise (spec: Clients).
 pub const CLIENTS_MAX: usize = 10;
 /// How long a connection may take to send `REQ_ADD` (spec: Clients).
@@ -48,8 +50,9 @@ pub const INBOX_EVENTS_MAX: usize = 1024;
 /// Events after which the coordinator sends what it has for the other server, though more wait.
 pub const BATCH_EVENTS_MAX: usize = 64;
 /// Frames that wait for the other server, beside one for each client's turn. Full, the link is
-/// cut: nothing on it may be lost without losing the order of what follows.
-pub const OUTBOX_FRAMES_MAX: usize = 1024;
+/// cut: nothing on it may be lost without losing the order of what follows. A program that does
+/// not read lines gets a frame for each answer, so there is room for what a few reads bring.
+pub const OUTBOX_FRAMES_MAX: usize = 4 * LINK_MESSAGES_MAX;
 
 /// Sensors of a server (spec: Queries).
 pub const SENSORS_MIN: usize = 3;
@@ -64,6 +67,15 @@ pub const EFFICIENCY_PERCENT_MAX: u32 = 100;
 pub const PEER_MS_LIMIT: u64 = 20_000;
 /// How long a client waits for an answer: longer than any server waits for the other one.
 pub const ANSWER_MS_MAX: u64 = 30_000;
+
+/// Answers that a client has not taken yet. More than one come only from a server that was not
+/// asked.
+pub const ANSWERS_MAX: usize = 64;
+
+/// How often the demo asks whether the servers have found each other.
+pub const DEMO_LOOK_MS: u64 = 20;
+/// How often it asks at most: for 10 s.
+pub const DEMO_LOOKS_MAX: u32 = 500;
 
 const _: () = assert!(SENSORS_MIN <= SENSORS_MAX);
 const _: () = assert!(SILENCE_MS < UNCLOSED_MS && UNCLOSED_MS < JOIN_MS_MAX);

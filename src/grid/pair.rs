@@ -3,6 +3,7 @@
 
 use crate::grid::client::{Client, Lost};
 use crate::grid::console;
+use crate::grid::limits::{DEMO_LOOK_MS, DEMO_LOOKS_MAX};
 use crate::grid::protocol::{DONE_TEXT, Message, Query, Scope};
 use crate::grid::sensors::Sensor;
 use crate::grid::server::{Config, Outcome, Server};
@@ -11,27 +12,24 @@ use crate::net::screen::Screen;
 use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
 use crate::net::trace::Trace;
-use crossbeam_channel::{Receiver, bounded, never};
+use crossbeam_channel::{Receiver, RecvError, bounded, never, select};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
-
-/// How often the demo asks whether the servers have found each other.
-const LOOK_MS: u64 = 20;
-/// How often it asks at most: 10 s.
-const LOOKS_MAX: u32 = 500;
 
 /// Serves with both until `stop`. Their lines are marked `[1]` and `[2]`.
 pub fn run(first: Config, second: Config, stop: &Stop) -> Result<(), Failure> {
     let servers = [bind(first, "[1] ")?, bind(second, "[2] ")?];
     thread::scope(|scope| {
-        let mut ends = Vec::new();
-        for server in servers {
-            ends.push(serve(scope, server)?);
+        let [first, second] = servers;
+        let (first_stopper, first_ended) = serve(scope, first)?;
+        let (second_stopper, second_ended) = serve(scope, second)?;
+        select! {
+            recv(stop.channel()) -> _ => {}
+            recv(first_ended) -> outcome => return early(outcome),
+            recv(second_ended) -> outcome => return early(outcome),
         }
-        // Nothing is ever sent; this ends with the stop.
-        let _ = stop.channel().recv();
-        for (stopper, ended) in ends.into_iter().rev() {
+        for (stopper, ended) in [(second_stopper, second_ended), (first_stopper, first_ended)] {
             drop(stopper);
             ended.recv().map_err(|_| failed("a server panicked"))??;
         }
@@ -45,7 +43,13 @@ fn bind(mut config: Config, mark: &str) -> Result<Server, Failure> {
 }
 
 fn failed(why: &str) -> Failure {
-    Failure { what: "the demo failed".to_owned(), why: why.to_owned() }
+    Failure { what: "cannot show two servers".to_owned(), why: why.to_owned() }
+}
+
+/// One of both has ended though nobody stopped it.
+fn early(outcome: Result<Result<Outcome, Failure>, RecvError>) -> Result<(), Failure> {
+    outcome.map_err(|_| failed("a server panicked"))??;
+    Err(failed("there are two servers at this peer port already"))
 }
 
 /// Shows everything once: two servers find each other, a client of each asks all six questions,
@@ -111,9 +115,9 @@ fn ask_all(addr: SocketAddr, screen: &Screen, stop: &Stop, trace: &Trace) -> Res
 
 /// The servers need a moment to find each other.
 fn wait_for_link(client: &mut Client, stop: &Stop) -> Result<(), Lost> {
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..DEMO_LOOKS_MAX {
         match client.ask(Query::Power(Scope::External), stop)? {
-            Message::Error(_) if stop.wait(Duration::from_millis(LOOK_MS)) => break,
+            Message::Error(_) if stop.wait(Duration::from_millis(DEMO_LOOK_MS)) => break,
             Message::Error(_) => {}
             _ => break,
         }

@@ -94,6 +94,42 @@ pub enum Refusal {
     Malformed,
 }
 
+/// How a program ends its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminator {
+    /// It has not said anything yet.
+    Unknown,
+    /// Not at all.
+    Nothing,
+    /// `\n`
+    Lf,
+    /// `\r\n`
+    CrLf,
+    /// `\0`
+    Nul,
+    /// `\n\0`
+    LfNul,
+}
+
+impl Terminator {
+    /// What we put behind our own messages.
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            Terminator::Unknown | Terminator::Nothing => b"",
+            Terminator::Lf => b"\n",
+            Terminator::CrLf => b"\r\n",
+            Terminator::Nul => b"\0",
+            Terminator::LfNul => b"\n\0",
+        }
+    }
+
+    /// Whether its user reads lines. Others, as C programs do, take what one `recv` gives them
+    /// for one message, so nothing may be joined for them.
+    pub fn is_line(self) -> bool {
+        matches!(self, Terminator::Lf | Terminator::CrLf)
+    }
+}
+
 /// What a person reads for `OK(01)`.
 pub const DONE_TEXT: &str = "Successful disconnect";
 

@@ -1,8 +1,9 @@
 //! Bytes to messages and back, whatever the other program's habits (spec: Messages). No socket.
 
-use malha::grid::decode::{Decoder, Terminator};
+use malha::grid::decode::Decoder;
 use malha::grid::keywords::Port;
 use malha::grid::limits::{MESSAGE_BYTES_MAX, SILENCE_MS, UNCLOSED_MS};
+use malha::grid::protocol::Terminator;
 use malha::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope};
 use malha::net::stream::Decode;
 use proptest::prelude::*;

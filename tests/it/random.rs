@@ -1,8 +1,9 @@
 //! Random histories of the state; after every event the promises must hold.
 //! `SEED=7 cargo test --test it random` repeats one.
 
-use malha::grid::decode::{Heard, Terminator};
+use malha::grid::decode::Heard;
 use malha::grid::limits::PEER_MS_MAX;
+use malha::grid::protocol::Terminator;
 use malha::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope};
 use malha::grid::sensors::Sensor;
 use malha::grid::state::{Command, Effect, Event, Setup, Side, State, Turn};

@@ -2,9 +2,10 @@
 
 use crate::transcript::{self, Step, hint};
 use malha::grid::console::{self, ServerCommand};
-use malha::grid::decode::{Decoder, Terminator};
+use malha::grid::decode::Decoder;
 use malha::grid::keywords::Port;
 use malha::grid::limits::{CLIENTS_MAX, PEER_MS_MAX};
+use malha::grid::protocol::Terminator;
 use malha::grid::protocol::{Message, Refusal};
 use malha::grid::sensors;
 use malha::grid::state::{Effect, Event, Exit, Setup, Side, State, Turn};

@@ -1,12 +1,13 @@
 //! The thread that owns the state: events in, effects out. It never waits but for its inbox.
 
-use crate::grid::decode::{Heard, Terminator};
+use crate::grid::decode::Heard;
 use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX};
+use crate::grid::protocol::Terminator;
 use crate::grid::protocol::{Message, Writer};
 use crate::grid::server::input::{self, Input};
 use crate::grid::server::{Config, Outcome};
 use crate::grid::state::{Command, Effect, Event, Exit, Side, State, Turn};
-use crate::net::accept::Gate;
+use crate::net::accept::{self, Gate};
 use crate::net::asked::{Asked, Asker, ConnId};
 use crate::net::pushed::{Frame, LinkId, Outbox, Pushed};
 use crate::net::stop::{Stop, Stopper, stop_pair};
@@ -74,7 +75,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             askers: HashMap::new(),
             partners: BTreeMap::new(),
             _over: over,
-            inbox_in: inbox_in.clone(),
+            inbox_in,
             inbox: Inbox::new(inbox),
             state,
             scope,
@@ -85,12 +86,14 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             shown: Writer::default(),
             ended: None,
         };
-        let typing_in = inbox_in.clone();
+        // From here on all senders are dropped before the inbox, also when a thread cannot start.
+        let typing_in = coordinator.inbox_in.clone();
         threads::spawn(scope, "grid-typed".to_owned(), move || {
             input::bring_typed(typed, &is_over, &typing_in);
         })?;
+        let clients_in = coordinator.inbox_in.clone();
         threads::spawn(scope, "grid-accept".to_owned(), move || {
-            input::accept_clients(scope, config, clients, &opening, &inbox_in);
+            input::accept_clients(scope, config, clients, &opening, &clients_in);
         })?;
         Ok(coordinator)
     }
@@ -191,9 +194,10 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             }
             Pushed::Closed(link) => {
                 if let Some(mut partner) = self.partners.remove(&link) {
-                    // If its process was killed, its system would keep the port in TIME-WAIT for
-                    // a minute, and nobody could listen there. A byte for nobody is answered with
-                    // a reset, which frees the port. A program that still runs skips the byte.
+                    // If its process was killed, its system keeps the port in TIME-WAIT for a
+                    // minute. Where that process had not asked for address reuse, as ours do,
+                    // nobody can listen there meanwhile. A byte for nobody is answered with a
+                    // reset, which frees the port; a program that still runs skips the byte.
                     partner.pending.push(b'\n');
                     partner.flush();
                 }
@@ -237,10 +241,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                     partner.flush();
                 }
             }
-            Effect::Cut(link) => {
-                self.cut(link, "lost");
-                self.partners.remove(&link);
-            }
+            Effect::Cut(link) => self.cut(link, "lost"),
             Effect::Warn(line) => self.config.trace.warn(format_args!("{line}")),
             Effect::Say(line) => self.config.screen.line(line),
             Effect::Dial => return self.dial().err().map(|_| Event::DialFailed),
@@ -277,9 +278,9 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     }
 
     /// Ends a link at once, whatever is queued. Its `Closed` will follow.
-    fn cut(&self, link: LinkId, why: &str) {
-        self.config.trace.event(format_args!("ev=cut link=p{} why={why}", link.0));
-        if let Some(partner) = self.partners.get(&link) {
+    fn cut(&mut self, link: LinkId, why: &str) {
+        if let Some(partner) = self.partners.remove(&link) {
+            self.config.trace.event(format_args!("ev=cut link=p{} why={why}", link.0));
             partner.outbox.cut();
         }
     }
@@ -315,10 +316,11 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             }
         }
     }
+
     fn try_listen(&mut self) -> io::Result<Gate> {
         let listener = match &self.early {
             Some(listener) => listener.try_clone()?,
-            None => TcpListener::bind(&self.config.peer[..])?,
+            None => accept::listen(&self.config.peer)?,
         };
         let (gate, opening) = Gate::new(&listener)?;
         let (scope, config) = (self.scope, self.config);

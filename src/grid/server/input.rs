@@ -9,7 +9,7 @@ use crate::grid::state::Command;
 use crate::net::accept::{self, Opening, Refuser, Seats};
 use crate::net::asked::{self, Asked, ConnId, Place};
 use crate::net::dial;
-use crate::net::limits::YIELDERS_MAX;
+use crate::net::limits::{LEAVERS_MAX, YIELDERS_MAX};
 use crate::net::pushed::{self, LinkId, Pushed};
 use crate::net::stop::Stop;
 use crossbeam_channel::{Receiver, Sender, select};
@@ -70,7 +70,7 @@ pub(super) fn accept_clients<'scope>(
 ) {
     let seats = Seats::new(config.clients_max);
     let yielders = Seats::new(YIELDERS_MAX);
-    let leavers = Seats::new(config.clients_max);
+    let leavers = Seats::new(LEAVERS_MAX);
     let refuser = Refuser::new(Message::Error(Refusal::ClientLimit).to_string().into_bytes());
     let mut last = 0;
     let seat = || accept::seat_soon(&seats, opening);

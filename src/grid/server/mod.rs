@@ -5,6 +5,7 @@ mod input;
 
 use crate::grid::sensors::Sensor;
 use crate::grid::state::{Command, Counters, Exit, Setup, State};
+use crate::net::accept;
 use crate::net::capacity;
 use crate::net::clock::Clock;
 use crate::net::failure::Failure;
@@ -69,7 +70,7 @@ impl Server {
         let addr = clients.local_addr().map_err(Failure::from_io(what()))?;
         let mut peers = None;
         if config.peer.iter().all(|addr| addr.port() == 0) {
-            let listener = TcpListener::bind(&config.peer[..])
+            let listener = accept::listen(&config.peer)
                 .map_err(Failure::from_io(format!("cannot listen on {}", show(&config.peer))))?;
             config.peer = vec![listener.local_addr().map_err(Failure::from_io(what()))?];
             peers = Some(listener);
@@ -104,14 +105,19 @@ impl Server {
         let served = thread::scope(|scope| {
             Ok(Coordinator::new(scope, config, listeners, typed, state)?.run(stop))
         });
-        served.map_err(Failure::from_io("cannot serve".to_owned()))
+        let outcome: Outcome = served.map_err(Failure::from_io("cannot serve".to_owned()))?;
+        let counters = outcome.counters.report();
+        if !counters.is_empty() {
+            config.trace.warn(format_args!("{counters}"));
+        }
+        Ok(outcome)
     }
 }
 
 /// Listens at the first of `addrs` that is ours. If none is (they belong to the machine of the
 /// other server), at any address of this one: clients must be able to come in all the same.
 fn bind_clients(addrs: &[SocketAddr]) -> Result<TcpListener, Failure> {
-    let bound = TcpListener::bind(addrs).or_else(|error| match addrs.first() {
+    let bound = accept::listen(addrs).or_else(|error| match addrs.first() {
         Some(addr) if error.kind() == ErrorKind::AddrNotAvailable => {
             let any = match addr {
                 SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),

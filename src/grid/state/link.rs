@@ -3,8 +3,8 @@
 
 use super::questions::Answered;
 use super::{Effect, Exit, State};
-use crate::grid::decode::Terminator;
 use crate::grid::limits::{LEAVE_MS_MAX, SEARCH_PAUSE_MS_MIN};
+use crate::grid::protocol::Terminator;
 use crate::grid::protocol::{DONE_TEXT, Message, Query, Refusal, Scope};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
@@ -26,8 +26,8 @@ pub(super) struct Link {
     pub(super) is_new: bool,
     /// We have dialed since there was a link or we listened.
     pub(super) has_dialed: bool,
-    /// The person knows that the peer port cannot be had.
-    pub(super) is_warned: bool,
+    /// How often we could neither reach anybody nor listen, since there was a link or we listened.
+    pub(super) failures: u32,
     pub(super) pause_ms: u64,
     /// We have said goodbye, and wait so long for the answer.
     pub(super) leaving: Option<Millis>,
@@ -68,7 +68,7 @@ impl Link {
             may_dial,
             is_new: true,
             has_dialed: false,
-            is_warned: false,
+            failures: 0,
             pause_ms: SEARCH_PAUSE_MS_MIN,
             leaving: None,
         }
@@ -237,6 +237,8 @@ impl State {
                 effects.push(Effect::StopListening);
                 effects.push(Effect::Tell(pair.link, Message::ReqDcPeer(pair.ours)));
             }
+            // Said already; the other server's answer or the time will end it.
+            Phase::Up(_) => {}
             _ => effects.push(Effect::End(Exit::Done)),
         }
     }

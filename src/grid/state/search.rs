@@ -51,6 +51,10 @@ impl State {
                 self.link.terminator = heard.terminator;
             }
         }
+        if self.link.current() == Some(link) {
+            // Also where a terminator came without a message.
+            self.link.terminator = heard.terminator;
+        }
         self.forward(effects);
     }
 
@@ -100,9 +104,9 @@ impl State {
                 effects.push(Effect::Say(format!("Peer {DIALER_ID} connected")));
                 effects.push(Effect::Tell(link, Message::ResAddPeer(DIALER_ID)));
             }
-            Message::ReqAddPeer if !self.link.is_up() => {
-                // Somebody else has asked, and may yet turn out to be no server. Untold, this one
-                // tries again.
+            Message::ReqAddPeer if !self.link.is_up() || self.link.leaving.is_some() => {
+                // Somebody else has asked, and may yet turn out to be no server; or we are about
+                // to leave. Untold, this one tries again.
                 self.link.guests.remove(&link);
                 effects.push(Effect::Part(link));
             }
@@ -179,7 +183,7 @@ impl State {
     fn settled(&mut self) {
         self.link.is_new = false;
         self.link.has_dialed = false;
-        self.link.is_warned = false;
+        self.link.failures = 0;
         self.link.pause_ms = SEARCH_PAUSE_MS_MIN;
     }
 
@@ -189,8 +193,9 @@ impl State {
         if self.link.may_dial && !self.link.has_dialed {
             return self.dial(effects);
         }
-        if !self.link.is_warned {
-            self.link.is_warned = true;
+        self.link.failures += 1;
+        // Once is normal where two servers start at the same time.
+        if self.link.failures == 2 {
             let again = "trying both again";
             effects.push(Effect::Warn(format!("no peer, and cannot listen on {why}; {again}")));
         }
@@ -218,7 +223,11 @@ impl State {
         });
         match self.link.phase {
             Phase::Pausing(until) if until <= now => {
-                self.dial(effects);
+                if self.link.may_dial {
+                    self.dial(effects);
+                } else {
+                    self.nobody_there(effects);
+                }
             }
             Phase::Asking(link, until) if until <= now => {
                 effects.push(Effect::Part(link));

@@ -10,6 +10,7 @@ mod grid_state;
 mod harness;
 mod live;
 mod net;
+mod net_dial;
 mod random;
 mod tidy;
 mod transcript;

@@ -61,7 +61,7 @@ fn chapter_conversations_hold() {
 }
 
 /// One after the other, if several test runs are on this machine.
-fn ports_of_the_spec() -> File {
+pub fn ports_of_the_spec() -> File {
     let file = File::create(std::env::temp_dir().join("malha-test-ports.lock")).unwrap();
     until("the other test run", || match file.try_lock() {
         Ok(()) => Some(()),

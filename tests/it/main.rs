@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod grid_bytes;
+mod grid_console;
 mod grid_faults;
 mod grid_link;
 mod grid_live;

@@ -1,0 +1,135 @@
+//! What a server tells beside its answers: counters, trace, pieces and silences, on the program.
+
+use crate::grid_live::ports_of_the_spec;
+use crate::harness::{Person, Program, Server, WAIT, run};
+use std::time::{Duration, Instant};
+
+const MALHA: &str = env!("CARGO_BIN_EXE_malha");
+
+#[test]
+fn what_went_wrong_is_counted_and_told_at_the_end() {
+    let mut server = Server::start(&["--max-clients", "1"]);
+    let (mut client, _) = Person::join(server.clients);
+    client.says("FOO");
+    client.hears("ERROR(05)");
+    let mut refused = Person::connect(server.clients);
+    refused.hears_bytes(b"ERROR(01)");
+    refused.ends();
+    server.program.types("kill");
+    let (code, _, err) = server.program.ends();
+    assert_eq!(code, Some(0));
+    assert_eq!(err, ["clients-refused=1 malformed=1"]);
+}
+
+#[test]
+fn nothing_is_told_where_nothing_went_wrong() {
+    let mut server = Server::start(&[]);
+    server.program.types("kill");
+    let (code, _, err) = server.program.ends();
+    assert_eq!((code, err), (Some(0), vec![]));
+}
+
+#[test]
+fn the_trace_tells_each_message_with_its_connection() {
+    let mut server = Server::start(&["--trace", "wire"]);
+    let (mut client, _) = Person::join(server.clients);
+    client.asks("REQ_LP", "RES_LP(local 0 ");
+    server.program.types("kill");
+    let (_, _, err) = server.program.ends();
+    let told = |what: &str| err.iter().any(|line| line.starts_with("t=") && line.contains(what));
+    for what in ["ev=open conn=c1", "open=1/10", "ev=wire c1> REQ_LP", "ev=wire c1< RES_LP(local"] {
+        assert!(told(what), "no {what:?} in {err:#?}");
+    }
+}
+
+/// Spec, Tolerant input: 20 ms of silence, and not the end of the connection.
+#[test]
+fn an_unknown_message_without_terminator_is_answered_after_a_silence() {
+    let server = Server::start(&[]);
+    let mut client = Person::connect(server.clients);
+    client.says_bytes(b"REQ_ADD");
+    client.hears_bytes(b"RES_ADD(1)");
+    let start = Instant::now();
+    client.says_bytes(b"REQ_XX");
+    client.hears_bytes(b"ERROR(05)");
+    assert!(start.elapsed() >= Duration::from_millis(20), "answered before the silence");
+    client.says_bytes(b"REQ_DC(1");
+    client.hears_bytes(b"OK(01)");
+}
+
+/// The two terminators of the spec that arrive in two pieces, and a message cut in its middle.
+#[test]
+fn pieces_that_arrive_late_are_one_message() {
+    let server = Server::start(&[]);
+    let mut client = Person::connect(server.clients);
+    for piece in [&b"REQ_A"[..], b"DD\r", b"\n"] {
+        client.says_bytes(piece);
+    }
+    client.hears_bytes(b"RES_ADD(1)\r\n");
+    client.says_bytes(b"REQ_");
+    // An answer to another proves that the first piece was read long before the second is sent.
+    let (mut other, _) = Person::join(server.clients);
+    other.asks("REQ_LP", "RES_LP(local 0 ");
+    client.says_bytes(b"DC(1)\r\n");
+    client.hears_bytes(b"OK(01)\r\n");
+}
+
+#[test]
+fn the_demo_shows_all_twelve_answers_and_succeeds() {
+    let (code, out, err) = run(MALHA, &["grid", "demo", "--seed", "7"], "");
+    assert_eq!((code, err.len()), (Some(0), 0), "{err:?}");
+    for client in ["[client 1] ", "[client 2] "] {
+        let said: Vec<&String> = out.iter().filter(|line| line.starts_with(client)).collect();
+        let asked = said.iter().filter(|line| line.contains("] > show ")).count();
+        assert_eq!((asked, said.len()), (6, 14), "{out:#?}");
+    }
+}
+
+#[test]
+fn help_is_long_on_examples_and_short_on_a_bare_call() {
+    for (program, args) in [(MALHA, &["--help"][..]), (crate::harness::SERVER, &["--help"])] {
+        let (code, out, _) = run(program, args, "");
+        assert_eq!(code, Some(0));
+        assert!(out.iter().any(|line| line.contains("Usage:")), "{out:#?}");
+    }
+}
+
+/// A standard output or error that nobody reads must not hold up who asks.
+#[test]
+fn a_reader_that_stops_reading_stops_nobody() {
+    let args = ["127.0.0.1", "0", "0", "--trace", "wire"];
+    let mut command = std::process::Command::new(crate::harness::SERVER);
+    let pipes = || std::process::Stdio::piped();
+    let mut child =
+        command.args(args).stdin(pipes()).stdout(pipes()).stderr(pipes()).spawn().unwrap();
+    let mut first = String::new();
+    let out = child.stdout.as_mut().unwrap();
+    // One byte at a time, so that nothing is read ahead.
+    while !first.ends_with('\n') {
+        let mut byte = [0];
+        std::io::Read::read_exact(out, &mut byte).unwrap();
+        first.push(char::from(byte[0]));
+    }
+    let addr = first.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
+    let (mut client, _) = Person::join(addr);
+    let start = Instant::now();
+    for _ in 0..40 {
+        client.says_bytes("REQ_LP\n".repeat(1_000).as_bytes());
+        for _ in 0..1_000 {
+            assert!(client.line().starts_with("RES_LP(local 0 "));
+        }
+        assert!(start.elapsed() < 3 * WAIT, "the server waits for its reader");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn both_servers_of_one_terminal_end_with_it() {
+    let _ports = ports_of_the_spec();
+    let mut servers = Program::start(MALHA, &["grid", "servers"]);
+    servers.prints("[1] listening on 127.0.0.1:24564");
+    servers.prints("[1] New Peer ID: 1");
+    servers.signal("-INT");
+    servers.exits(0);
+}

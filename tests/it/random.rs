@@ -191,10 +191,16 @@ impl World {
         // Handshakes are more likely than chance would have them.
         let is_new = !self.peers[&link].is_granted;
         let count = if is_new { 2 } else { all.len() as u32 };
-        let messages = (0..=self.dice.roll(3)).map(|_| self.dice.roll(count) as usize);
+        // None at all is what a late terminator brings.
+        let messages = (0..self.dice.roll(5)).map(|_| self.dice.roll(count) as usize);
         let messages: Vec<usize> = messages.collect();
         let messages = messages.into_iter().map(|at| all[at].clone()).collect();
-        Event::PeerHeard(link, Heard { messages, terminator: self.peers[&link].terminator })
+        let terminator = match self.dice.roll(10) {
+            0 => Terminator::Nul,
+            1 => Terminator::Lf,
+            _ => self.peers[&link].terminator,
+        };
+        Event::PeerHeard(link, Heard { messages, terminator })
     }
 
     fn handle(&mut self, event: Event) -> Result<(), String> {
@@ -268,7 +274,11 @@ impl World {
             match (question, answer) {
                 (Message::ReqAdd, Message::ResAdd(id)) => client.id = Some(*id),
                 (Message::ReqDc(_), Message::Done) => client.id = None,
-                _ => {}
+                (_, Message::Error(_)) => {}
+                (Message::Req(Query::Sensor(asked)), Message::ResSensor(told, _))
+                | (Message::Req(Query::Power(asked)), Message::ResPower(told, _))
+                    if asked == told => {}
+                _ => return Some(Err(format!("{question} was answered with {answer}"))),
             }
         }
         if turn.last {

@@ -214,9 +214,8 @@ where
     fn answer(&mut self) -> io::Result<Option<Turn<D::Message, A>>> {
         let mut look_ms = LOOK_MS_MIN;
         loop {
-            let seat = self.yielders.take();
-            match wait::recv_parked(&self.answered, seat.is_some(), Duration::from_millis(look_ms))
-            {
+            let (place, timeout) = (self.yielders.take(), Duration::from_millis(look_ms));
+            match wait::recv_parked(&self.answered, place, timeout) {
                 Ok(turn) => return Ok(Some(turn)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => look_ms = LOOK_MS_MAX,

@@ -82,9 +82,8 @@ impl<D: Decode> Reader<D> {
         }
     }
 
-    /// Appends what has arrived to `messages`: at least one and at most as many as were
-    /// agreed.
-    /// Waits until there is one, or news. False at the end of the stream, when all has been given.
+    /// Appends what has arrived to `messages`, at most as many as were agreed. Waits until there is
+    /// one, or news. False at the end of the stream, when all has been given.
     pub fn read(&mut self, messages: &mut Vec<D::Message>) -> io::Result<bool> {
         messages.extend(self.ahead.take());
         loop {

@@ -47,12 +47,9 @@ impl State {
                 // What was said behind a goodbye.
                 _ => return,
             }
-            if self.link.current() == Some(link) {
-                self.link.terminator = heard.terminator;
-            }
         }
+        // Also where a terminator came without a message.
         if self.link.current() == Some(link) {
-            // Also where a terminator came without a message.
             self.link.terminator = heard.terminator;
         }
         self.forward(effects);

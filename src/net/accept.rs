@@ -125,7 +125,7 @@ impl Drop for Seat {
     }
 }
 
-/// Accepts until the gate is shut, and gives each socket to `admit`.
+/// Accepts until the gate is shut, and gives each socket to `admit`, each error to `failed`.
 ///
 /// No error ends it: out of descriptors, out of threads, or a connection that was gone before it
 /// was accepted are no reason to stop accepting, but all are a reason not to spin.
@@ -134,6 +134,7 @@ pub fn run(
     opening: &Opening,
     trace: &Trace,
     mut admit: impl FnMut(TcpStream, SocketAddr) -> io::Result<()>,
+    mut failed: impl FnMut(io::Error),
 ) {
     let mut pause_ms = ACCEPT_PAUSE_MS_MIN;
     loop {
@@ -145,6 +146,7 @@ pub fn run(
             Ok(()) => pause_ms = ACCEPT_PAUSE_MS_MIN,
             Err(error) => {
                 trace.event(format_args!("ev=accept-failed pause_ms={pause_ms} error={error:?}"));
+                failed(error);
                 if opening.is_shut(Duration::from_millis(pause_ms)) {
                     return;
                 }

@@ -4,16 +4,19 @@
 //! as one [`Turn`], waits for the turn to come back, writes the answers, and reads again. At most
 //! one turn of a connection is out, so its slot is always free and the coordinator never waits.
 
-use crate::net::accept::{Seat, Seats};
+use crate::net::accept::{self, Opening, Refuser, Seat, Seats};
 use crate::net::limits::{
-    LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX, WRITE_MS_MAX,
+    LEAVERS_MAX, LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX, WRITE_MS_MAX,
+    YIELDERS_MAX,
 };
 use crate::net::stream::{Decode, Reader, part};
 use crate::net::threads::{self, Finally};
+use crate::net::trace::Trace;
 use crate::net::wait;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::cell::Cell;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, Scope, Thread};
 use std::time::Duration;
@@ -42,7 +45,7 @@ impl<Q, A> Default for Turn<Q, A> {
     }
 }
 
-/// What a connection tells the coordinator.
+/// What the connections and the accept loop tell the coordinator.
 #[derive(Debug)]
 pub enum Asked<Q, A> {
     /// A connection was accepted. Always its first event.
@@ -51,8 +54,12 @@ pub enum Asked<Q, A> {
     Turn(ConnId, Turn<Q, A>),
     /// It will ask no more, but may still read the answers of its turn.
     Left(ConnId),
-    /// Always its last event, sent exactly once, however it ended.
-    Closed(ConnId),
+    /// Always its last event, sent exactly once, however it ended: with the error, if with one.
+    Closed(ConnId, Option<io::Error>),
+    /// Somebody found no seat free, and is told so.
+    Refused(SocketAddr),
+    /// A connection could not be accepted.
+    NotAccepted(io::Error),
 }
 
 /// The coordinator's end of a connection. Dropping it hangs up.
@@ -93,21 +100,70 @@ pub trait Encode<A> {
     fn joins(&self) -> bool;
 }
 
+/// Where connections come in.
+#[derive(Debug)]
+pub struct Door<'a> {
+    /// Where they connect to.
+    pub listener: &'a TcpListener,
+    /// Open until the server stops.
+    pub opening: &'a Opening,
+    /// Tells what could not be accepted.
+    pub trace: &'a Trace,
+    /// Connections at a time.
+    pub seats_max: usize,
+    /// What one too many is told.
+    pub refusal: Vec<u8>,
+}
+
 /// Where a connection sits.
 #[derive(Debug)]
-pub struct Place {
+struct Place {
     /// Its name.
-    pub conn: ConnId,
+    conn: ConnId,
     /// Its place, given back when it ends or leaves.
-    pub seat: Seat,
+    seat: Seat,
     /// Places for those who have left but whose answers are still on the way.
-    pub leavers: Seats,
+    leavers: Seats,
     /// Places for those who yield before they block.
-    pub yielders: Seats,
+    yielders: Seats,
+}
+
+/// Accepts connections until the door is shut, and starts a thread for each that gets a seat.
+/// `codec` makes their reading and writing half.
+pub fn accept<'scope, D, A, E>(
+    scope: &'scope Scope<'scope, '_>,
+    door: Door<'_>,
+    codec: impl Fn() -> D,
+    inbox: &Sender<E>,
+) where
+    D: Decode + Encode<A> + 'scope,
+    D::Message: 'scope,
+    A: Send + 'scope,
+    E: From<Asked<D::Message, A>> + Send + 'scope,
+{
+    let Door { listener, opening, trace, seats_max, refusal } = door;
+    let seats = Seats::new(seats_max);
+    let yielders = Seats::new(YIELDERS_MAX);
+    let leavers = Seats::new(LEAVERS_MAX);
+    let refuser = Refuser::new(refusal);
+    let mut last = 0;
+    // Nobody listens any more when this fails: the server is stopping.
+    let tell = |asked| drop(inbox.send(E::from(asked)));
+    let admit = |socket, addr| {
+        let Some(seat) = accept::seat_soon(&seats, opening) else {
+            tell(Asked::Refused(addr));
+            return refuser.refuse(scope, socket);
+        };
+        last += 1;
+        let (leavers, yielders) = (leavers.clone(), yielders.clone());
+        let place = Place { conn: ConnId(last), seat, leavers, yielders };
+        open(scope, place, socket, codec(), inbox.clone())
+    };
+    accept::run(listener, opening, trace, admit, |error| tell(Asked::NotAccepted(error)));
 }
 
 /// Starts the thread of a connection.
-pub fn open<'scope, D, A, E>(
+fn open<'scope, D, A, E>(
     scope: &'scope Scope<'scope, '_>,
     place: Place,
     socket: TcpStream,
@@ -132,13 +188,13 @@ where
         if inbox.send(Asked::Opened(conn, addr, asker).into()).is_err() {
             return;
         }
+        let failure = Cell::new(None);
         // Nobody listens any more when the send fails: the server is stopping.
-        let closed = || drop(inbox.send(Asked::Closed(conn).into()));
+        let closed = || drop(inbox.send(Asked::Closed(conn, failure.take()).into()));
         let _closed = Finally(closed);
         let reader = Reader::new(Arc::clone(&socket), codec, AT_ONCE, place.yielders.clone());
         let Place { seat, leavers, yielders, .. } = place;
-        // An I/O error is not an error of the server: the connection is closed, that is all.
-        let _ = Connection {
+        let connection = Connection {
             conn,
             socket,
             reader,
@@ -148,8 +204,9 @@ where
             leavers,
             yielders,
             has_left: false,
-        }
-        .serve();
+        };
+        // An I/O error is not an error of the server: the connection is closed, that is all.
+        failure.set(connection.serve().err());
     })
 }
 

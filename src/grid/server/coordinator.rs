@@ -151,18 +151,25 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 self.handle(Event::ClientOpened(conn, addr));
             }
             Input::Client(Asked::Left(conn)) => self.handle(Event::ClientClosed(conn)),
-            Input::Client(Asked::Closed(conn)) => {
+            Input::Client(Asked::Closed(conn, failure)) => {
                 self.askers.remove(&conn);
-                self.config.trace.event(format_args!("ev=close conn=c{}", conn.0));
+                let trace = &self.config.trace;
+                match failure {
+                    Some(error) => {
+                        trace.event(format_args!("ev=close conn=c{} error={error:?}", conn.0));
+                    }
+                    None => trace.event(format_args!("ev=close conn=c{}", conn.0)),
+                }
                 self.handle(Event::ClientClosed(conn));
             }
-            Input::Refused => {
-                let max = self.config.clients_max;
-                self.config
-                    .trace
-                    .event(format_args!("ev=refuse why=client-limit open={max}/{max}"));
+            Input::Client(Asked::Refused(addr)) => {
+                let (max, trace) = (self.config.clients_max, &self.config.trace);
+                trace
+                    .event(format_args!("ev=refuse addr={addr} why=client-limit open={max}/{max}"));
                 self.handle(Event::ClientRefused);
             }
+            // The accept loop has traced it and goes on.
+            Input::Client(Asked::NotAccepted(_)) => {}
             Input::Peer(pushed) => self.take_peer(pushed),
             Input::NotDialed(error) => {
                 self.config.trace.event(format_args!("ev=nobody error={error:?}"));

@@ -6,10 +6,9 @@ use crate::grid::limits::{LINKS_MAX, OUTBOX_FRAMES_MAX};
 use crate::grid::protocol::{Message, Refusal};
 use crate::grid::server::Config;
 use crate::grid::state::Command;
-use crate::net::accept::{self, Opening, Refuser, Seats};
-use crate::net::asked::{self, Asked, ConnId, Place};
+use crate::net::accept::{self, Opening, Seats};
+use crate::net::asked::{self, Asked, Door};
 use crate::net::dial;
-use crate::net::limits::{LEAVERS_MAX, YIELDERS_MAX};
 use crate::net::pushed::{self, LinkId, Pushed};
 use crate::net::stop::Stop;
 use crossbeam_channel::{Receiver, Sender, select};
@@ -21,7 +20,6 @@ use std::thread::Scope;
 /// All that reaches the coordinator from other threads.
 pub(super) enum Input {
     Client(Asked<Message, Message>),
-    Refused,
     Peer(Pushed<Heard>),
     NotDialed(io::Error),
     Typed(Command),
@@ -68,29 +66,14 @@ pub(super) fn accept_clients<'scope>(
     opening: &Opening,
     inbox: &Sender<Input>,
 ) {
-    let seats = Seats::new(config.clients_max);
-    let yielders = Seats::new(YIELDERS_MAX);
-    let leavers = Seats::new(LEAVERS_MAX);
-    let refuser = Refuser::new(Message::Error(Refusal::ClientLimit).to_string().into_bytes());
-    let mut last = 0;
-    let seat = || accept::seat_soon(&seats, opening);
-    accept::run(listener, opening, &config.trace, |socket, _| match seat() {
-        Some(seat) => {
-            last += 1;
-            let place = Place {
-                conn: ConnId(last),
-                seat,
-                leavers: leavers.clone(),
-                yielders: yielders.clone(),
-            };
-            asked::open(scope, place, socket, Decoder::new(Port::Clients), inbox.clone())
-        }
-        None => {
-            // Nobody listens any more when this fails: the server is stopping.
-            let _ = inbox.send(Input::Refused);
-            refuser.refuse(scope, socket)
-        }
-    });
+    let door = Door {
+        listener,
+        opening,
+        trace: &config.trace,
+        seats_max: config.clients_max,
+        refusal: Message::Error(Refusal::ClientLimit).to_string().into_bytes(),
+    };
+    asked::accept(scope, door, || Decoder::new(Port::Clients), inbox);
 }
 
 pub(super) fn accept_peers<'scope>(
@@ -102,7 +85,7 @@ pub(super) fn accept_peers<'scope>(
     links: &AtomicU64,
 ) {
     let seats = Seats::new(LINKS_MAX);
-    accept::run(listener, opening, &config.trace, |socket, _| match seats.take() {
+    let admit = |socket, _| match seats.take() {
         Some(seat) => {
             let link = LinkId(links.fetch_add(1, Ordering::SeqCst) + 1);
             let decoder = Decoder::new(Port::Peers);
@@ -110,7 +93,8 @@ pub(super) fn accept_peers<'scope>(
         }
         // No third server: strangers who say nothing. Untold, a server tries again later.
         None => Ok(()),
-    });
+    };
+    accept::run(listener, opening, &config.trace, admit, drop);
 }
 
 /// Brings what is typed to the coordinator, until it is over.

@@ -17,6 +17,12 @@ pub trait Sink: Send {
     /// Shows it, or hands it to whoever does.
     fn write(&mut self, text: &[u8]) -> io::Result<()>;
 
+    /// Writes to `text` that so many lines are missing there.
+    fn lost(&mut self, lines: u64, text: &mut Vec<u8>) {
+        // Writing to a buffer cannot fail.
+        let _ = writeln!(text, "({lines} lines not shown)");
+    }
+
     /// Waits until all of it is shown.
     fn finish(&mut self) {}
 }
@@ -183,12 +189,15 @@ impl Shared {
                 self.written.wait_for(&mut page, Duration::from_millis(SCREEN_MS));
             }
             std::mem::swap(&mut page.text, &mut text);
-            if page.lines_lost > 0 {
-                let _ =
-                    writeln!(text, "({} lines not shown)", std::mem::take(&mut page.lines_lost));
-            }
+            let lines_lost = std::mem::take(&mut page.lines_lost);
             drop(page);
-            if let Err(error) = self.sink.lock().write(&text) {
+            let mut sink = self.sink.lock();
+            if lines_lost > 0 {
+                sink.lost(lines_lost, &mut text);
+            }
+            let written = sink.write(&text);
+            drop(sink);
+            if let Err(error) = written {
                 self.page.lock().failure.get_or_insert(error);
             }
             text.clear();

@@ -5,6 +5,7 @@ use super::child::Server;
 use super::load::{Asking, Clients, Outcome};
 use super::table;
 use crate::net::failure::Failure;
+use crate::net::progress;
 use crate::net::stop::stop_pair;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -82,7 +83,7 @@ impl GridArgs {
                 &"CPU µs",
             ],
         );
-        let bar = progress(ROWS.len() * self.effort.rounds);
+        let bar = progress::bar((ROWS.len() * self.effort.rounds) as u64);
         for row in ROWS.iter().filter(|row| row.name.contains(&self.only)) {
             let bare = if row.question == "REQ_ES\n" { &relay } else { &echo };
             let mut ratios = Vec::new();
@@ -163,11 +164,6 @@ fn idle_cpu_s(servers: &[&Server]) -> f64 {
     cpu_s() - before
 }
 
-fn progress(steps: usize) -> ProgressBar {
-    // Hidden by itself where standard error is no terminal.
-    ProgressBar::new(steps as u64)
-}
-
 /// Figures of one number of clients, one of each kind a round.
 #[derive(Default)]
 struct Crowd {
@@ -202,7 +198,7 @@ impl GridArgs {
                 &"p99 µs",
             ],
         );
-        let bar = progress(sizes.len() * self.effort.rounds);
+        let bar = progress::bar((sizes.len() * self.effort.rounds) as u64);
         for size in sizes {
             let crowd = self.crowd(&server, &echo, size, &bar)?;
             bar.suspend(|| {

@@ -6,10 +6,10 @@
 use crate::net::limits::LINE_BYTES_MAX;
 use crate::net::screen::Screen;
 use crate::net::threads;
-#[cfg(feature = "editing")]
+#[cfg(feature = "terminal")]
 use parking_lot::Mutex;
 use std::io::{self, BufRead, IsTerminal, Read};
-#[cfg(feature = "editing")]
+#[cfg(feature = "terminal")]
 use std::sync::Arc;
 
 /// What came from standard input.
@@ -70,7 +70,7 @@ fn read_plain(input: &mut impl BufRead, take: &mut dyn FnMut(Typed) -> bool) {
 /// shows nothing of what is typed.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    #[cfg(feature = "editing")]
+    #[cfg(feature = "terminal")]
     saved: Arc<Mutex<Option<nix::sys::termios::Termios>>>,
 }
 
@@ -78,14 +78,24 @@ impl Settings {
     /// Remembers the settings, if there is a terminal.
     pub fn save() -> Settings {
         Settings {
-            #[cfg(feature = "editing")]
+            #[cfg(feature = "terminal")]
             saved: Arc::new(Mutex::new(nix::sys::termios::tcgetattr(io::stdin()).ok())),
         }
     }
 
+    /// Shows nothing of what is typed until the settings are restored; only that a line has ended.
+    #[cfg(feature = "terminal")]
+    pub fn hide(&self) -> io::Result<()> {
+        use nix::sys::termios::{LocalFlags, SetArg, tcsetattr};
+        let Some(mut hidden) = self.saved.lock().clone() else { return Ok(()) };
+        hidden.local_flags.remove(LocalFlags::ECHO);
+        hidden.local_flags.insert(LocalFlags::ECHONL);
+        Ok(tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &hidden)?)
+    }
+
     /// Gives them back.
     pub fn restore(&self) {
-        #[cfg(feature = "editing")]
+        #[cfg(feature = "terminal")]
         if let Some(saved) = &*self.saved.lock() {
             use nix::sys::termios::{SetArg, tcsetattr};
             // Without a terminal any more there is nothing to restore.

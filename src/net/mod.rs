@@ -21,4 +21,6 @@ pub mod pushed;
 
 pub mod capacity;
 pub mod lines;
+#[cfg(feature = "figures")]
+pub mod progress;
 pub mod screen;

@@ -4,28 +4,20 @@ use crate::grid::decode::Decoder;
 use crate::grid::keywords::Port;
 use crate::grid::limits::{ANSWER_MS_MAX, ANSWERS_MAX, LEAVE_MS_MAX};
 use crate::grid::protocol::{Message, Query, Refusal};
-use crate::net::accept::Seats;
-use crate::net::asked::AT_ONCE;
-use crate::net::dial;
-use crate::net::limits::WRITE_MS_MAX;
+use crate::net::caller::Caller;
 use crate::net::stop::Stop;
-use crate::net::stream::Reader;
-use crate::net::threads;
 use crate::net::trace::Trace;
-use crate::net::wait::{self, Woken};
-use crossbeam_channel::{Receiver, bounded};
+use crate::net::wait::Woken;
+use crossbeam_channel::Receiver;
 use std::fmt;
-use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::io;
+use std::net::SocketAddr;
 use std::thread::Scope;
-use std::time::Duration;
 
 /// A client that has joined. Dropped, it hangs up.
 #[derive(Debug)]
 pub struct Client {
-    socket: Arc<TcpStream>,
-    answers: Receiver<Message>,
+    caller: Caller<Message>,
     trace: Trace,
     id: u32,
 }
@@ -74,25 +66,9 @@ impl Client {
         stop: &Stop,
         trace: &Trace,
     ) -> Result<Client, Lost> {
-        let socket = Arc::new(dial::dial(addrs)?);
-        socket.set_nodelay(true)?;
-        socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))?;
-        let (answers_in, answers) = bounded(ANSWERS_MAX);
-        let mut client =
-            Client { socket: Arc::clone(&socket), answers, trace: trace.clone(), id: 0 };
-        threads::spawn(scope, "client-read".to_owned(), move || {
-            let mut reader =
-                Reader::new(socket, Decoder::new(Port::Answers), AT_ONCE, Seats::new(0));
-            let mut messages = Vec::new();
-            // When reading fails, the connection is gone.
-            while let Ok(true) = reader.read(&mut messages) {
-                for message in messages.drain(..) {
-                    if answers_in.send(message).is_err() {
-                        return;
-                    }
-                }
-            }
-        })?;
+        let decoder = Decoder::new(Port::Answers);
+        let caller = Caller::dial(scope, addrs, decoder, ANSWERS_MAX)?;
+        let mut client = Client { caller, trace: trace.clone(), id: 0 };
         match client.exchange(&Message::ReqAdd, stop, ANSWER_MS_MAX)? {
             Message::ResAdd(id) => client.id = id,
             Message::Error(refusal) => return Err(Lost::Refused(refusal)),
@@ -122,7 +98,7 @@ impl Client {
 
     /// Becomes ready when the server says something unasked, or is gone.
     pub fn unasked(&self) -> &Receiver<Message> {
-        &self.answers
+        self.caller.unasked()
     }
 
     fn exchange(&mut self, message: &Message, stop: &Stop, ms: u64) -> Result<Message, Lost> {
@@ -130,10 +106,7 @@ impl Client {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         bytes.push(b'\n');
-        // Fails where the server has hung up. What it said before that is still to be read.
-        let _ = (&*self.socket).write_all(&bytes);
-        let timeout = Duration::from_millis(ms);
-        match wait::recv_or_stop(&self.answers, stop, Some(timeout)) {
+        match self.caller.exchange(&bytes, stop, ms) {
             Woken::Item(answer) => {
                 self.trace.wire(&"server", '>', &answer);
                 Ok(answer)
@@ -142,12 +115,5 @@ impl Client {
             Woken::Stop => Err(Lost::Stopped),
             Woken::Due => Err(Lost::Silent(ms)),
         }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // Ends the reading thread. Fails if the server was faster, which is as good.
-        let _ = self.socket.shutdown(Shutdown::Both);
     }
 }

@@ -4,10 +4,10 @@ use crate::net::limits::{
     ACCEPT_PAUSE_MS_MAX, ACCEPT_PAUSE_MS_MIN, KNOCK_MS_MAX, REFUSALS_MAX, SEAT_LOOK_MS,
     SEAT_LOOKS_MAX, WRITE_MS_MAX,
 };
+use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::stream;
 use crate::net::threads;
 use crate::net::trace::Trace;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -15,8 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Scope;
 use std::time::Duration;
-
-use crate::net::stop::Never;
 
 /// Ends an accept loop when it is dropped, whether we return, fail or panic.
 ///
@@ -27,21 +25,17 @@ use crate::net::stop::Never;
 pub struct Gate {
     addr: SocketAddr,
     listener: TcpStream,
-    open: Option<Sender<Never>>,
+    open: Option<Stopper>,
 }
 
-/// The accept loop's view of its [`Gate`].
-#[derive(Debug, Clone)]
-pub struct Opening(Receiver<Never>);
-
 impl Gate {
-    /// A gate for `listener`, open.
-    pub fn new(listener: &TcpListener) -> io::Result<(Gate, Opening)> {
-        let (open, opening) = bounded(1);
+    /// A gate for `listener`, open, and what the accept loop sees of it.
+    pub fn new(listener: &TcpListener) -> io::Result<(Gate, Stop)> {
+        let (open, shut) = stop_pair();
         let addr = reachable(listener.local_addr()?);
         let listener = TcpStream::from(OwnedFd::from(listener.try_clone()?));
         let gate = Gate { addr, listener, open: Some(open) };
-        Ok((gate, Opening(opening)))
+        Ok((gate, shut))
     }
 }
 
@@ -55,15 +49,8 @@ impl Drop for Gate {
     }
 }
 
-impl Opening {
-    /// Waits at most `timeout`; true once the gate is shut.
-    fn is_shut(&self, timeout: Duration) -> bool {
-        matches!(self.0.recv_timeout(timeout), Err(RecvTimeoutError::Disconnected))
-    }
-}
-
 /// One cannot connect to "any address" on every system; loopback always answers.
-fn reachable(mut addr: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -128,26 +115,42 @@ impl Drop for Seat {
 /// Accepts until the gate is shut, and gives each socket to `admit`, each error to `failed`.
 ///
 /// No error ends it: out of descriptors, out of threads, or a connection that was gone before it
-/// was accepted are no reason to stop accepting, but all are a reason not to spin.
+/// was accepted are no reason to stop accepting.
 pub fn run(
     listener: &TcpListener,
-    opening: &Opening,
+    shut: &Stop,
     trace: &Trace,
     mut admit: impl FnMut(TcpStream, SocketAddr) -> io::Result<()>,
     mut failed: impl FnMut(io::Error),
 ) {
+    let accept = || {
+        let (socket, addr) = listener.accept()?;
+        // What ends `accept` may be a connection of our own.
+        if shut.is_asked() { Ok(()) } else { admit(socket, addr) }
+    };
+    persist(shut, accept, |pause_ms, error| {
+        trace.event(format_args!("ev=accept-failed pause_ms={pause_ms} error={error:?}"));
+        failed(error);
+    });
+}
+
+/// Does it again and again until it is over. An error is a reason not to spin.
+pub(super) fn persist(
+    over: &Stop,
+    mut attempt: impl FnMut() -> io::Result<()>,
+    mut failed: impl FnMut(u64, io::Error),
+) {
     let mut pause_ms = ACCEPT_PAUSE_MS_MIN;
     loop {
-        let accepted = listener.accept();
-        if opening.is_shut(Duration::ZERO) {
+        let outcome = attempt();
+        if over.is_asked() {
             return;
         }
-        match accepted.and_then(|(socket, addr)| admit(socket, addr)) {
+        match outcome {
             Ok(()) => pause_ms = ACCEPT_PAUSE_MS_MIN,
             Err(error) => {
-                trace.event(format_args!("ev=accept-failed pause_ms={pause_ms} error={error:?}"));
-                failed(error);
-                if opening.is_shut(Duration::from_millis(pause_ms)) {
+                failed(pause_ms, error);
+                if over.wait(Duration::from_millis(pause_ms)) {
                     return;
                 }
                 pause_ms = (pause_ms * 2).min(ACCEPT_PAUSE_MS_MAX);
@@ -157,10 +160,10 @@ pub fn run(
 }
 
 /// Waits a little for a seat: who has just left may not have been noticed yet.
-pub fn seat_soon(seats: &Seats, opening: &Opening) -> Option<Seat> {
+pub fn seat_soon(seats: &Seats, shut: &Stop) -> Option<Seat> {
     for _ in 0..SEAT_LOOKS_MAX {
         let seat = seats.take();
-        if seat.is_some() || opening.is_shut(Duration::from_millis(SEAT_LOOK_MS)) {
+        if seat.is_some() || shut.wait(Duration::from_millis(SEAT_LOOK_MS)) {
             return seat;
         }
     }

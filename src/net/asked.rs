@@ -4,11 +4,12 @@
 //! as one [`Turn`], waits for the turn to come back, writes the answers, and reads again. At most
 //! one turn of a connection is out, so its slot is always free and the coordinator never waits.
 
-use crate::net::accept::{self, Opening, Refuser, Seat, Seats};
+use crate::net::accept::{self, Refuser, Seat, Seats};
 use crate::net::limits::{
     LEAVERS_MAX, LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX, WRITE_MS_MAX,
     YIELDERS_MAX,
 };
+use crate::net::stop::Stop;
 use crate::net::stream::{Decode, Reader, part};
 use crate::net::threads::{self, Finally};
 use crate::net::trace::Trace;
@@ -106,7 +107,7 @@ pub struct Door<'a> {
     /// Where they connect to.
     pub listener: &'a TcpListener,
     /// Open until the server stops.
-    pub opening: &'a Opening,
+    pub shut: &'a Stop,
     /// Tells what could not be accepted.
     pub trace: &'a Trace,
     /// Connections at a time.
@@ -141,7 +142,7 @@ pub fn accept<'scope, D, A, E>(
     A: Send + 'scope,
     E: From<Asked<D::Message, A>> + Send + 'scope,
 {
-    let Door { listener, opening, trace, seats_max, refusal } = door;
+    let Door { listener, shut, trace, seats_max, refusal } = door;
     let seats = Seats::new(seats_max);
     let yielders = Seats::new(YIELDERS_MAX);
     let leavers = Seats::new(LEAVERS_MAX);
@@ -150,7 +151,7 @@ pub fn accept<'scope, D, A, E>(
     // Nobody listens any more when this fails: the server is stopping.
     let tell = |asked| drop(inbox.send(E::from(asked)));
     let admit = |socket, addr| {
-        let Some(seat) = accept::seat_soon(&seats, opening) else {
+        let Some(seat) = accept::seat_soon(&seats, shut) else {
             tell(Asked::Refused(addr));
             return refuser.refuse(scope, socket);
         };
@@ -159,7 +160,7 @@ pub fn accept<'scope, D, A, E>(
         let place = Place { conn: ConnId(last), seat, leavers, yielders };
         open(scope, place, socket, codec(), inbox.clone())
     };
-    accept::run(listener, opening, trace, admit, |error| tell(Asked::NotAccepted(error)));
+    accept::run(listener, shut, trace, admit, |error| tell(Asked::NotAccepted(error)));
 }
 
 /// Starts the thread of a connection.

@@ -16,6 +16,8 @@ pub mod wait;
 
 pub mod accept;
 pub mod asked;
+pub mod caller;
+pub mod datagrams;
 pub mod dial;
 pub mod pushed;
 

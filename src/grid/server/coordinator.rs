@@ -68,7 +68,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     ) -> io::Result<Coordinator<'scope, 'env>> {
         let (inbox_in, inbox) = bounded(INBOX_EVENTS_MAX + config.clients_max);
         let (over, is_over) = stop_pair();
-        let (gate, opening) = Gate::new(clients)?;
+        let (gate, shut) = Gate::new(clients)?;
         let coordinator = Coordinator {
             _clients_gate: gate,
             peers_gate: None,
@@ -93,7 +93,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         })?;
         let clients_in = coordinator.inbox_in.clone();
         threads::spawn(scope, "grid-accept".to_owned(), move || {
-            input::accept_clients(scope, config, clients, &opening, &clients_in);
+            input::accept_clients(scope, config, clients, &shut, &clients_in);
         })?;
         Ok(coordinator)
     }
@@ -329,11 +329,11 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             Some(listener) => listener.try_clone()?,
             None => accept::listen(&self.config.peer)?,
         };
-        let (gate, opening) = Gate::new(&listener)?;
+        let (gate, shut) = Gate::new(&listener)?;
         let (scope, config) = (self.scope, self.config);
         let (inbox, links) = (self.inbox_in.clone(), Arc::clone(&self.links));
         threads::spawn(scope, "peer-accept".to_owned(), move || {
-            input::accept_peers(scope, config, &listener, &opening, &inbox, &links);
+            input::accept_peers(scope, config, &listener, &shut, &inbox, &links);
         })?;
         Ok(gate)
     }

@@ -6,7 +6,7 @@ use crate::grid::limits::{LINKS_MAX, OUTBOX_FRAMES_MAX};
 use crate::grid::protocol::{Message, Refusal};
 use crate::grid::server::Config;
 use crate::grid::state::Command;
-use crate::net::accept::{self, Opening, Seats};
+use crate::net::accept::{self, Seats};
 use crate::net::asked::{self, Asked, Door};
 use crate::net::dial;
 use crate::net::pushed::{self, LinkId, Pushed};
@@ -63,12 +63,12 @@ pub(super) fn accept_clients<'scope>(
     scope: &'scope Scope<'scope, '_>,
     config: &Config,
     listener: &TcpListener,
-    opening: &Opening,
+    shut: &Stop,
     inbox: &Sender<Input>,
 ) {
     let door = Door {
         listener,
-        opening,
+        shut,
         trace: &config.trace,
         seats_max: config.clients_max,
         refusal: Message::Error(Refusal::ClientLimit).to_string().into_bytes(),
@@ -80,7 +80,7 @@ pub(super) fn accept_peers<'scope>(
     scope: &'scope Scope<'scope, '_>,
     config: &Config,
     listener: &TcpListener,
-    opening: &Opening,
+    shut: &Stop,
     inbox: &Sender<Input>,
     links: &AtomicU64,
 ) {
@@ -94,7 +94,7 @@ pub(super) fn accept_peers<'scope>(
         // No third server: strangers who say nothing. Untold, a server tries again later.
         None => Ok(()),
     };
-    accept::run(listener, opening, &config.trace, admit, drop);
+    accept::run(listener, shut, &config.trace, admit, drop);
 }
 
 /// Brings what is typed to the coordinator, until it is over.

@@ -1,5 +1,7 @@
 //! The command line: parse, dispatch, exit code.
 
+#[cfg(feature = "command")]
+mod command;
 #[cfg(feature = "grid")]
 pub mod grid;
 
@@ -12,6 +14,9 @@ use crate::net::trace::{Level, Trace};
 use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use clap::{Parser, Subcommand};
 use parking_lot::Mutex;
+use std::fmt;
+#[cfg(feature = "command")]
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -38,6 +43,10 @@ enum System {
     #[cfg(feature = "grid")]
     #[command(subcommand)]
     Grid(grid::Grid),
+    /// A TCP command server and its client
+    #[cfg(feature = "command")]
+    #[command(subcommand)]
+    Command(command::Command),
     /// Load, and comparison with a bare server in the same run
     #[cfg(feature = "bench")]
     #[command(subcommand)]
@@ -57,6 +66,8 @@ pub fn malha() -> ExitCode {
     match parse::<Malha>().system {
         #[cfg(feature = "grid")]
         System::Grid(grid) => grid.run(),
+        #[cfg(feature = "command")]
+        System::Command(command) => command.run(),
         #[cfg(feature = "bench")]
         System::Bench(bench) => finish(bench.run()),
     }
@@ -149,4 +160,60 @@ fn finish(outcome: Result<u8, Failure>) -> ExitCode {
 fn complain(failure: &dyn std::fmt::Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "error: {failure}");
+}
+
+/// A time, kept in ms.
+#[derive(Debug, Clone, Copy)]
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0 as f64 / 1000.0)
+    }
+}
+
+fn seconds<const MS_MAX: u64>(text: &str) -> Result<Seconds, String> {
+    let limit = MS_MAX as f64 / 1000.0;
+    let given = text.parse().ok().filter(|given: &f64| (0.001..=limit).contains(given));
+    let given = given.ok_or_else(|| format!("not a number of seconds from 0.001 to {limit}"))?;
+    Ok(Seconds((given * 1000.0) as u64))
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "not a number from 1".to_owned())
+}
+
+/// `ADDR:PORT`, `[::1]:PORT` or `NAME:PORT`.
+#[cfg(feature = "command")]
+#[derive(Debug, Clone)]
+struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+#[cfg(feature = "command")]
+impl std::str::FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Endpoint, String> {
+        let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        let (host, port) = parts.ok_or("not ADDR:PORT")?;
+        let port = port.parse().map_err(|_| "the port is not a number from 0 to 65535")?;
+        Ok(Endpoint { host: host.to_owned(), port })
+    }
+}
+
+#[cfg(feature = "command")]
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+#[cfg(feature = "command")]
+impl Endpoint {
+    fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let found = crate::net::dial::resolve(&self.host, self.port);
+        found.map_err(Failure::from_io(format!("cannot find {}", self.host)))
+    }
 }

@@ -1,6 +1,6 @@
 //! The command line of the grid.
 
-use super::{Common, DONE, FAILED, Running, finish, usage};
+use super::{Common, DONE, FAILED, Running, Seconds, at_least_one, finish, seconds, usage};
 use crate::grid::client::{Client, Lost};
 use crate::grid::console::{self, ClientCommand, Ended, ServerCommand};
 use crate::grid::limits::{CLIENTS_MAX, PEER_MS_LIMIT, PEER_MS_MAX};
@@ -87,7 +87,7 @@ pub(super) struct ServerArgs {
     #[command(flatten)]
     network: Network,
     /// Seconds that a question to the other server may take
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds::<PEER_MS_LIMIT>)]
     #[arg(default_value_t = Seconds(PEER_MS_MAX))]
     peer_timeout: Seconds,
     /// Clients at a time
@@ -325,27 +325,6 @@ fn port(text: &str) -> Result<Port, String> {
 /// What a C program's cast to `uint16_t` makes of it (spec: Roles and command lines).
 fn reduce(given: u64) -> u16 {
     (given % (u64::from(u16::MAX) + 1)) as u16
-}
-
-/// A time, kept in ms.
-#[derive(Debug, Clone, Copy)]
-struct Seconds(u64);
-
-impl std::fmt::Display for Seconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0 as f64 / 1000.0)
-    }
-}
-
-fn seconds(text: &str) -> Result<Seconds, String> {
-    let limit = PEER_MS_LIMIT as f64 / 1000.0;
-    let given = text.parse().ok().filter(|given: &f64| (0.001..=limit).contains(given));
-    let given = given.ok_or_else(|| format!("not a number of seconds from 0.001 to {limit}"))?;
-    Ok(Seconds((given * 1000.0) as u64))
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "not a number from 1".to_owned())
 }
 
 fn resolve(host: &str, port: Port) -> Result<Vec<SocketAddr>, Failure> {

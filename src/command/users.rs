@@ -1,0 +1,123 @@
+//! Names and the hashes of their passwords (spec: Server, Authentication).
+
+use crate::command::limits::{NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
+use crate::command::state::Verdict;
+use crate::net::failure::Failure;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Who may come in.
+#[derive(Debug, Clone, Default)]
+pub struct Users(BTreeMap<String, String>);
+
+impl Users {
+    /// Reads a file of lines `name:hash`.
+    pub fn read(path: &Path) -> Result<Users, Failure> {
+        let what = || format!("cannot read users from {}", path.display());
+        let text = fs::read_to_string(path).map_err(Failure::from_io(what()))?;
+        let users = Users::parse(&text).map_err(|why| Failure { what: what(), why })?;
+        if users.0.is_empty() {
+            let why = "nobody is in it; add somebody with `malha command adduser`".to_owned();
+            return Err(Failure { what: what(), why });
+        }
+        Ok(users)
+    }
+
+    /// Lines `name:hash`; an error names the line, and shows nothing of it.
+    pub fn parse(text: &str) -> Result<Users, String> {
+        let mut users = BTreeMap::new();
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let wrong = |why: &str| format!("line {}: {why}", index + 1);
+            let (name, hash) = line.trim().split_once(':').ok_or_else(|| wrong("no `:`"))?;
+            check_name(name).map_err(|why| wrong(&why))?;
+            check_hash(hash).map_err(|why| wrong(&why))?;
+            if users.insert(name.to_owned(), hash.to_owned()).is_some() {
+                return Err(wrong("the name is there twice"));
+            }
+        }
+        Ok(Users(users))
+    }
+
+    /// Whether `password` is the password of `name`. Takes as long where nobody has that name: the
+    /// password is then compared with somebody else's, and wrong whatever comes of it.
+    pub fn check(&self, name: &str, password: &[u8]) -> Verdict {
+        let known = self.0.get(name);
+        let Some(hash) = known.or_else(|| self.0.values().next()) else { return Verdict::Nobody };
+        let verify = |hash| Argon2::default().verify_password(password, &hash);
+        let is_right = PasswordHash::new(hash).is_ok_and(|hash| verify(hash).is_ok());
+        match (known, is_right) {
+            (None, _) => Verdict::Nobody,
+            (Some(_), false) => Verdict::Wrong,
+            (Some(_), true) => Verdict::Right,
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == ':';
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(is_bad) {
+        let rule = "without white space, `:` and control characters";
+        return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes, {rule}"));
+    }
+    Ok(())
+}
+
+fn check_hash(hash: &str) -> Result<(), String> {
+    let parsed = PasswordHash::new(hash).map_err(|_| "not a password's hash".to_owned())?;
+    let is_whole = parsed.salt.is_some() && parsed.hash.is_some();
+    let is_argon2 = parsed.algorithm.as_str().starts_with("argon2");
+    if !is_whole || !is_argon2 || Params::try_from(&parsed).is_err() {
+        return Err("not an argon2 hash".to_owned());
+    }
+    Ok(())
+}
+
+/// What is wrong with a new password, if anything is: it must arrive as it was typed.
+fn check_password(password: &str) -> Result<(), String> {
+    let trimmed = password.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!("a password has 1 to {PASSWORD_BYTES_MAX} bytes"));
+    }
+    if trimmed != password || password.contains(char::is_control) {
+        let rule = "begin or end with white space or have control characters";
+        return Err(format!("a password may not {rule}"));
+    }
+    Ok(())
+}
+
+/// Adds a user to a file, which is made if it is not there, for its owner only.
+pub fn add(path: &Path, name: &str, password: &str) -> Result<(), Failure> {
+    let what = || format!("cannot add {} to {}", name.escape_debug(), path.display());
+    let failed = |why| Failure { what: what(), why };
+    check_name(name).and_then(|()| check_password(password)).map_err(failed)?;
+    let text = fs::read_to_string(path).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => Ok(String::new()),
+        _ => Err(error),
+    });
+    let text = text.map_err(Failure::from_io(what()))?;
+    if Users::parse(&text).map_err(failed)?.0.contains_key(name) {
+        return Err(failed("the name is there; remove its line to give it another".to_owned()));
+    }
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    let hash = hash.map_err(|error| failed(error.to_string()))?;
+    let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let line = format!("{newline}{name}:{hash}\n");
+    append(path, &line).map_err(Failure::from_io(what()))
+}
+
+/// All of `line`, or nothing.
+fn append(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let size = file.metadata()?.len();
+    let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // What can be done when not even this works is to say the first error.
+        let _ = file.set_len(size);
+    }
+    written
+}

@@ -2,14 +2,14 @@
 
 use super::Effort;
 use super::child::Server;
-use super::load::{Asking, Clients, Outcome};
+use super::compare::{self, Row, Sides};
+use super::load::{Asking, Clients};
 use super::table;
 use crate::net::failure::Failure;
 use crate::net::progress;
-use crate::net::stop::stop_pair;
 use clap::Args;
 use indicatif::ProgressBar;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How `malha bench grid` is called.
 #[derive(Debug, Args)]
@@ -25,15 +25,6 @@ pub struct GridArgs {
     /// The most clients of --scale
     #[arg(long, value_name = "N", default_value_t = 5000)]
     max_clients: usize,
-}
-
-struct Row {
-    name: &'static str,
-    question: &'static str,
-    clients: usize,
-    open: usize,
-    reach: f64,
-    aim: f64,
 }
 
 /// The table of design.md, Speed.
@@ -54,12 +45,10 @@ const fn row(
     reach: f64,
     aim: f64,
 ) -> Row {
-    Row { name, question, clients, open, reach, aim }
+    Row { name, question, clients, open, reach: Some(reach), aim: Some(aim) }
 }
 
 const HELLO: &[u8] = b"REQ_ADD\n";
-const WIDTHS: [usize; 8] = [28, 20, 11, 11, 15, 15, 9, 9];
-
 impl GridArgs {
     /// Measures and prints.
     pub(super) fn run(self) -> Result<(), Failure> {
@@ -70,74 +59,17 @@ impl GridArgs {
         let (first, second) = start_pair(10)?;
         let echo = Server::start(&["bench", "bare-echo"], "listening")?;
         let relay = Server::start(&["bench", "bare-relay", &echo.addr.to_string()], "listening")?;
-        table::print(
-            &WIDTHS,
-            &[
-                &"against a bare echo (relayed for REQ_ES)",
-                &"ratio",
-                &"reach",
-                &"aim",
-                &"ours/s",
-                &"bare/s",
-                &"p99 µs",
-                &"CPU µs",
-            ],
-        );
+        compare::head("against a bare echo (relayed for REQ_ES)");
         let bar = progress::bar((ROWS.len() * self.effort.rounds) as u64);
         for row in ROWS.iter().filter(|row| row.name.contains(&self.only)) {
             let bare = if row.question == "REQ_ES\n" { &relay } else { &echo };
-            let mut ratios = Vec::new();
-            let (mut ours, mut theirs, mut p99, mut cpu) = (vec![], vec![], vec![], vec![]);
-            for _ in 0..self.effort.rounds {
-                let (outcome, cpu_us) = measure(&first, Some(&second), HELLO, row, self.effort)?;
-                let (plain, _) = measure(bare, None, b"", row, self.effort)?;
-                ratios.push(outcome.answers_per_s / plain.answers_per_s);
-                ours.push(outcome.answers_per_s);
-                theirs.push(plain.answers_per_s);
-                p99.push(outcome.trips.value_at_quantile(0.99) as f64);
-                cpu.push(cpu_us);
-                bar.inc(1);
-            }
-            bar.suspend(|| {
-                table::print(
-                    &WIDTHS,
-                    &[
-                        &row.name,
-                        &table::spread(&ratios),
-                        &format!("{:.2}", row.reach),
-                        &format!("{:.2}", row.aim),
-                        &format!("{:.0}", table::median(ours)),
-                        &format!("{:.0}", table::median(theirs)),
-                        &format!("{:.0}", table::median(p99)),
-                        &format!("{:.1}", table::median(cpu)),
-                    ],
-                );
-            });
+            let sides = Sides { ours: (&first, Some(&second)), hello: HELLO, bare };
+            compare::compare(row, &sides, self.effort, &bar)?;
         }
         bar.finish_and_clear();
-        let idle = idle_cpu_s(&[&first, &second]);
-        table::print(&[60], &[&format!("CPU time of both idle servers: {idle:.2} s in 2 s")]);
+        compare::idle_cpu(&[&first, &second]);
         Ok(())
     }
-}
-
-/// One measurement, and the processor time of ours for each answer, in µs.
-fn measure(
-    server: &Server,
-    other: Option<&Server>,
-    hello: &[u8],
-    row: &Row,
-    effort: Effort,
-) -> Result<(Outcome, f64), Failure> {
-    let mut clients = Clients::connect(server.addr, row.clients, hello)?;
-    let question = row.question.as_bytes().to_vec();
-    let answer = clients.sample(&question)?;
-    let asking = Asking { question, answer, open: row.open };
-    let cpu_s = || server.cpu_s() + other.map_or(0.0, Server::cpu_s);
-    let mut before = 0.0;
-    let outcome = clients.ask(row.clients, &asking, effort.ms, || before = cpu_s())?;
-    let answers = outcome.answers_per_s * outcome.seconds;
-    Ok((outcome, (cpu_s() - before) * 1e6 / answers))
 }
 
 /// Two servers that have found each other.
@@ -154,14 +86,6 @@ fn start_pair(max_clients: usize) -> Result<(Server, Server), Failure> {
     let peer = first.said.iter().find_map(|line| line.strip_prefix(mark)).unwrap_or("0").to_owned();
     let second = start(&peer, "connected")?;
     Ok((first, second))
-}
-
-fn idle_cpu_s(servers: &[&Server]) -> f64 {
-    let cpu_s = || servers.iter().map(|server| server.cpu_s()).sum::<f64>();
-    let before = cpu_s();
-    let (_stopper, never) = stop_pair();
-    never.wait(Duration::from_secs(2));
-    cpu_s() - before
 }
 
 /// Figures of one number of clients, one of each kind a round.
@@ -244,7 +168,7 @@ impl GridArgs {
             let ten_of_them = clients.ask(10.min(size), &asking, self.effort.ms, || ())?;
             let plain = bare.ask(size, &echoing, self.effort.ms, || ())?;
             // Ten alone, on the same server, in the same round.
-            let (ten, _) = measure(server, None, HELLO, row, self.effort)?;
+            let (ten, _) = compare::measure((server, None), HELLO, row, self.effort)?;
             crowd.to_ten.push(all.answers_per_s / ten.answers_per_s);
             crowd.ten_of_them.push(ten_of_them.answers_per_s / ten.answers_per_s);
             crowd.to_bare.push(all.answers_per_s / plain.answers_per_s);

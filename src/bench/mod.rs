@@ -2,9 +2,12 @@
 
 mod bare;
 mod child;
+mod compare;
 mod load;
 mod table;
 
+#[cfg(feature = "command")]
+mod command;
 #[cfg(feature = "grid")]
 mod grid;
 
@@ -18,6 +21,9 @@ pub enum Bench {
     /// Questions to a grid server, and through it to the other one
     #[cfg(feature = "grid")]
     Grid(grid::GridArgs),
+    /// Requests to a command server that writes its log
+    #[cfg(feature = "command")]
+    Command(command::CommandArgs),
     /// A bare thread-per-connection echo, which is what the others are compared with
     #[command(hide = true)]
     BareEcho,
@@ -46,6 +52,8 @@ impl Bench {
         match self {
             #[cfg(feature = "grid")]
             Bench::Grid(args) => args.run()?,
+            #[cfg(feature = "command")]
+            Bench::Command(args) => args.run()?,
             Bench::BareEcho => bare::echo()?,
             Bench::BareRelay { to } => bare::relay(to)?,
         }

@@ -110,6 +110,8 @@ struct Client {
     wrong_passwords: u32,
     /// A turn that waits for a password's check. What has an answer was answered.
     waiting: Option<Turn>,
+    /// It has had its last answer, and is on its way out.
+    is_leaving: bool,
 }
 
 /// The server.
@@ -166,8 +168,8 @@ impl State {
 
     fn opened(&mut self, now: Moment, conn: ConnId, addr: SocketAddr) {
         let is_in = !self.setup.has_users;
-        let (last_at, wrong_passwords) = (now.at, 0);
-        let client = Client { addr, last_at, is_in, wrong_passwords, waiting: None };
+        let (last_at, wrong_passwords, waiting, is_leaving) = (now.at, 0, None, false);
+        let client = Client { addr, last_at, is_in, wrong_passwords, waiting, is_leaving };
         self.clients.insert(conn, client);
         let (open, max) = (self.clients.len(), self.setup.clients_max);
         self.log(format_args!("{addr} conectado ({open}/{max})"));
@@ -204,6 +206,9 @@ impl State {
             turn.last = matches!(request, Request::Exit | Request::TooLong);
             let answer = self.answer(now, &addr, request, is_in);
             turn.answers.push(answer);
+        }
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.is_leaving = turn.last;
         }
         self.effects.push(Effect::Answer(conn, turn));
     }
@@ -286,7 +291,7 @@ impl State {
     /// Closes who has asked nothing for too long, and says when to look again.
     fn look_for_idle(&mut self, now: Millis) {
         let idle_ms_max = self.setup.idle_ms_max;
-        let waits = |client: &Client| client.waiting.is_some();
+        let waits = |client: &Client| client.waiting.is_some() || client.is_leaving;
         let due = |client: &Client| client.last_at.plus(idle_ms_max);
         let is_idle = |client: &Client| !waits(client) && due(client) <= now;
         for (conn, client) in self.clients.extract_if(.., |_, client| is_idle(client)) {
@@ -295,7 +300,7 @@ impl State {
             let line = format!("{} inativo por {seconds} s, conexão encerrada", client.addr);
             self.effects.extend([Effect::Log(line), Effect::HangUp(conn)]);
         }
-        // One whose password is being checked is looked at again after as long a time.
+        // One who waits for us, or leaves, is looked at again after as long a time.
         let next =
             |client: &Client| if waits(client) { now.plus(idle_ms_max) } else { due(client) };
         self.look_at = self.clients.values().map(next).min();

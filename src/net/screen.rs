@@ -69,6 +69,13 @@ struct Page {
     finished: bool,
 }
 
+impl Page {
+    /// Then it is no time to wait for more.
+    fn is_half_full(&self) -> bool {
+        self.text.len() > SCREEN_BYTES_MAX / 2
+    }
+}
+
 impl fmt::Debug for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Screen").field("mark", &self.mark).finish_non_exhaustive()
@@ -118,6 +125,7 @@ impl Screen {
         mut write: impl FnMut(L, &mut Vec<u8>),
     ) {
         let mut page = self.shared.page.lock();
+        let was_half_full = page.is_half_full();
         for line in lines {
             if page.text.len() >= SCREEN_BYTES_MAX {
                 page.lines_lost += 1;
@@ -127,7 +135,7 @@ impl Screen {
             write(line, &mut page.text);
             page.text.push(b'\n');
         }
-        if page.idle {
+        if page.idle || page.is_half_full() != was_half_full {
             page.idle = false;
             self.shared.written.notify_one();
         }
@@ -184,8 +192,8 @@ impl Shared {
                 self.written.wait(&mut page);
             }
             page.idle = false;
-            if !page.ended {
-                // More may come at once; `finish` ends this wait early.
+            if !page.ended && !page.is_half_full() {
+                // More may come at once; `finish` ends this wait early, and so does too much.
                 self.written.wait_for(&mut page, Duration::from_millis(SCREEN_MS));
             }
             std::mem::swap(&mut page.text, &mut text);

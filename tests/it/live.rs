@@ -49,7 +49,7 @@ impl Stage {
 
     fn play(&mut self, step: &Step) {
         match step {
-            Step::Listens(_) | Step::At(_) => {}
+            Step::Listens(_) | Step::At(_) | Step::OpensUdp(_) | Step::Logs(_) => {}
             Step::Opens(who) => self.enters(who, Person::connect(self.server.clients)),
             Step::OpensPeer(who) => self.enters(who, Person::connect(self.server.peers)),
             Step::Says(who, bytes) => self.person(who).says_bytes(bytes),

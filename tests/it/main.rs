@@ -1,6 +1,9 @@
 //! One test crate, one binary: cargo test --test it.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod command_bytes;
+mod command_state;
+mod command_value;
 mod grid_bytes;
 mod grid_console;
 mod grid_faults;

@@ -5,6 +5,7 @@
 //! p listens        only first: the server finds p at the peer port, and connects to it
 //! a opens          a client connects
 //! p opens peer     somebody connects to the peer port
+//! u opens udp      somebody speaks in datagrams
 //! a> REQ_ADD       a says this line
 //! a>> REQ_ADD\0    a says exactly these bytes; escapes are \n \r \0 \\
 //! a< RES_ADD(1)    a hears this line, next and nothing before it
@@ -12,7 +13,9 @@
 //! a closes         a hangs up
 //! a ends           the server has hung up on a
 //! types kill       somebody types this on the server's console
+//! a< TIME: …       the rest of the line may be anything (command)
 //! prints TEXT      the server prints this line, now or some lines later
+//! logs @a TEXT     the server logs this line, now or some lines later; @a is a's address
 //! exits 0          the server ends with this status
 //! at 2000          it is now this many milliseconds after the start
 //! ```
@@ -27,12 +30,14 @@ pub enum Step {
     Listens(String),
     Opens(String),
     OpensPeer(String),
+    OpensUdp(String),
     Says(String, Vec<u8>),
     Hears(String, Vec<u8>),
     Closes(String),
     Ends(String),
     Types(String),
     Prints(String),
+    Logs(String),
     Exits(u8),
     At(u64),
 }
@@ -43,12 +48,14 @@ impl fmt::Display for Step {
             Step::Listens(who) => write!(f, "{who} listens"),
             Step::Opens(who) => write!(f, "{who} opens"),
             Step::OpensPeer(who) => write!(f, "{who} opens peer"),
+            Step::OpensUdp(who) => write!(f, "{who} opens udp"),
             Step::Says(who, bytes) => write!(f, "{who}>> {}", bytes.escape_ascii()),
             Step::Hears(who, bytes) => write!(f, "{who}<< {}", bytes.escape_ascii()),
             Step::Closes(who) => write!(f, "{who} closes"),
             Step::Ends(who) => write!(f, "{who} ends"),
             Step::Types(line) => write!(f, "types {line}"),
             Step::Prints(line) => write!(f, "prints {line}"),
+            Step::Logs(line) => write!(f, "logs {line}"),
             Step::Exits(code) => write!(f, "exits {code}"),
             Step::At(ms) => write!(f, "at {ms}"),
         }
@@ -67,6 +74,7 @@ fn parse_line(line: &str) -> Option<Step> {
     match word {
         "types" => return Some(Step::Types(owned())),
         "prints" => return Some(Step::Prints(owned())),
+        "logs" => return Some(Step::Logs(owned())),
         "exits" => return Some(Step::Exits(rest.parse().ok()?)),
         "at" => return Some(Step::At(rest.parse().ok()?)),
         _ => {}
@@ -89,6 +97,7 @@ fn parse_line(line: &str) -> Option<Step> {
         "listens" => Some(Step::Listens(who)),
         "opens" => Some(Step::Opens(who)),
         "opens peer" => Some(Step::OpensPeer(who)),
+        "opens udp" => Some(Step::OpensUdp(who)),
         "closes" => Some(Step::Closes(who)),
         "ends" => Some(Step::Ends(who)),
         _ => None,
@@ -148,13 +157,13 @@ pub fn hint(expected: &[u8], received: &[u8]) -> &'static str {
 
 #[test]
 fn every_step_is_read_and_shown() {
-    let text = "p listens\na opens\nq opens peer\na> REQ_ADD\na>> R\\n\\r\\0\\\\\na< OK(01)\n\
-                a<< OK\na closes\na ends\ntypes show peer\nprints no peer\nexits 1\nat 20\n# gone";
+    let text = "p listens\na opens\nq opens peer\nu opens udp\na> REQ_ADD\na>> R\\n\\r\\0\\\\\na< OK(01)\n\
+                a<< OK\na closes\na ends\ntypes show peer\nprints no peer\nlogs @a x\nexits 1\nat 20\n# gone";
     let shown: Vec<String> = parse(text).iter().map(Step::to_string).collect();
     assert_eq!(
         shown.join("|"),
-        "p listens|a opens|q opens peer|a>> REQ_ADD\\n|a>> R\\n\\r\\x00\\\\|a<< OK(01)\\n|a<< OK|\
-         a closes|a ends|types show peer|prints no peer|exits 1|at 20"
+        "p listens|a opens|q opens peer|u opens udp|a>> REQ_ADD\\n|a>> R\\n\\r\\x00\\\\|a<< OK(01)\\n|a<< OK|\
+         a closes|a ends|types show peer|prints no peer|logs @a x|exits 1|at 20"
     );
 }
 

@@ -6,6 +6,7 @@ CARGO ?= cargo
 
 # What grid may stand on, and what nothing here may stand on.
 CORE = clap crossbeam-channel ctrlc parking_lot
+SYSTEMS = grid command
 RUNTIMES = tokio async-std smol async-io async-executor futures-executor mio glommio monoio
 
 .DEFAULT_GOAL := build
@@ -35,7 +36,8 @@ fmt:
 
 lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --no-default-features --features grid --lib --bins -- -D warnings
+	for system in $(SYSTEMS); do $(CARGO) clippy --locked --no-default-features --features $$system \
+		--lib --bins -- -D warnings || exit 1; done
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
@@ -52,6 +54,7 @@ deps:
 bench: build ## ratios to a bare server in the same run
 	@./target/release/malha bench grid
 	@ulimit -n $$(ulimit -H -n) && ./target/release/malha bench grid --scale
+	@./target/release/malha bench command
 
 flaky: ## repeat the tests N times (N=100)
 	@$(CARGO) test --locked --no-run

@@ -28,11 +28,7 @@ const ROWS: [Row; 3] = [
 ];
 
 const fn row(name: &'static str, clients: usize, open: usize, goal: Option<(f64, f64)>) -> Row {
-    let (reach, aim) = match goal {
-        Some((reach, aim)) => (Some(reach), Some(aim)),
-        None => (None, None),
-    };
-    Row { name, question: "ECHO\n", clients, open, reach, aim }
+    Row { name, question: "ECHO\n", clients, open, goal }
 }
 
 impl CommandArgs {

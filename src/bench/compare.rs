@@ -9,14 +9,14 @@ use crate::net::stop::stop_pair;
 use indicatif::ProgressBar;
 use std::time::Duration;
 
-/// One row of design.md's table, Speed.
+/// What is measured.
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) question: &'static str,
     pub(super) clients: usize,
     pub(super) open: usize,
-    pub(super) reach: Option<f64>,
-    pub(super) aim: Option<f64>,
+    /// What to reach and what to aim for, if the table says so.
+    pub(super) goal: Option<(f64, f64)>,
 }
 
 /// Who is compared.
@@ -58,14 +58,16 @@ pub(super) fn compare(
         cpu.push(cpu_us);
         bar.inc(1);
     }
+    let show = |(reach, aim): (f64, f64)| (format!("{reach:.2}"), format!("{aim:.2}"));
+    let (reach, aim) = row.goal.map_or(("-".to_owned(), "-".to_owned()), show);
     bar.suspend(|| {
         table::print(
             &WIDTHS,
             &[
                 &row.name,
                 &table::spread(&ratios),
-                &goal(row.reach),
-                &goal(row.aim),
+                &reach,
+                &aim,
                 &format!("{:.0}", table::median(ours)),
                 &format!("{:.0}", table::median(theirs)),
                 &format!("{:.0}", table::median(p99)),
@@ -74,10 +76,6 @@ pub(super) fn compare(
         );
     });
     Ok(())
-}
-
-fn goal(ratio: Option<f64>) -> String {
-    ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
 /// One measurement, and the processor time of the server, and of who helps it, for each answer,

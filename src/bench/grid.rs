@@ -45,7 +45,7 @@ const fn row(
     reach: f64,
     aim: f64,
 ) -> Row {
-    Row { name, question, clients, open, reach: Some(reach), aim: Some(aim) }
+    Row { name, question, clients, open, goal: Some((reach, aim)) }
 }
 
 const HELLO: &[u8] = b"REQ_ADD\n";

@@ -104,11 +104,9 @@ impl<D: Decode> Reader<D> {
                     self.decoder.silence();
                 }
                 Ok(size) => self.decoder.feed(&self.chunk[..size]),
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => self.decoder.silence(),
-                    ErrorKind::Interrupted => {}
-                    _ => return Err(error),
-                },
+                Err(error) if is_late(&error) => self.decoder.silence(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -212,10 +210,15 @@ pub fn write_all(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<bool> {
                 socket.set_nonblocking(false)?;
                 blocks = true;
             }
+            Err(error) if is_late(&error) => return Err(ErrorKind::TimedOut.into()),
             Err(error) => return Err(error),
         }
     }
     Ok(blocks)
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Ends a connection so that what was written last arrives: says that no more will come, and takes
@@ -231,8 +234,12 @@ pub fn part(mut socket: &TcpStream) -> io::Result<()> {
             return Ok(());
         }
         socket.set_read_timeout(Some(left))?;
-        if socket.read(&mut chunk)? == 0 {
-            return Ok(());
+        match socket.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // It still listens; we have waited long enough.
+            Err(error) if is_late(&error) => return Ok(()),
+            Err(error) => return Err(error),
         }
     }
 }

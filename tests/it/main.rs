@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod command_bytes;
+mod command_live;
+mod command_naive;
 mod command_state;
 mod command_value;
 mod grid_bytes;

@@ -1,5 +1,7 @@
 //! The command line: parse, dispatch, exit code.
 
+#[cfg(feature = "chat")]
+mod chat;
 #[cfg(feature = "command")]
 mod command;
 #[cfg(feature = "grid")]
@@ -15,7 +17,7 @@ use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use clap::{Parser, Subcommand};
 use parking_lot::Mutex;
 use std::fmt;
-#[cfg(feature = "command")]
+#[cfg(any(feature = "command", feature = "chat"))]
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -47,6 +49,10 @@ enum System {
     #[cfg(feature = "command")]
     #[command(subcommand)]
     Command(command::Command),
+    /// Messages over UDP, with pages in the browser
+    #[cfg(feature = "chat")]
+    #[command(subcommand)]
+    Chat(chat::Chat),
     /// Load, and comparison with a bare server in the same run
     #[cfg(feature = "bench")]
     #[command(subcommand)]
@@ -68,6 +74,8 @@ pub fn malha() -> ExitCode {
         System::Grid(grid) => grid.run(),
         #[cfg(feature = "command")]
         System::Command(command) => command.run(),
+        #[cfg(feature = "chat")]
+        System::Chat(chat) => chat.run(),
         #[cfg(feature = "bench")]
         System::Bench(bench) => finish(bench.run()),
     }
@@ -184,14 +192,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// `ADDR:PORT`, `[::1]:PORT` or `NAME:PORT`.
-#[cfg(feature = "command")]
+#[cfg(any(feature = "command", feature = "chat"))]
 #[derive(Debug, Clone)]
 struct Endpoint {
     host: String,
     port: u16,
 }
 
-#[cfg(feature = "command")]
+#[cfg(any(feature = "command", feature = "chat"))]
 impl std::str::FromStr for Endpoint {
     type Err = String;
 
@@ -203,14 +211,14 @@ impl std::str::FromStr for Endpoint {
     }
 }
 
-#[cfg(feature = "command")]
+#[cfg(any(feature = "command", feature = "chat"))]
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
 }
 
-#[cfg(feature = "command")]
+#[cfg(any(feature = "command", feature = "chat"))]
 impl Endpoint {
     fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
         let found = crate::net::dial::resolve(&self.host, self.port);

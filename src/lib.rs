@@ -5,12 +5,15 @@
 //! | [`net`] | what every system stands on; knows no system |
 //! | [`grid`] | smart-grid servers, linked in pairs, and their clients |
 //! | [`command`] | a TCP command server and its client |
+//! | [`chat`] | messages over UDP, with pages in the browser |
 //! | [`cli`] | the command line |
 
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod net;
 
+#[cfg(feature = "chat")]
+pub mod chat;
 #[cfg(feature = "command")]
 pub mod command;
 #[cfg(feature = "grid")]

@@ -4,7 +4,7 @@ use crate::net::failure::Failure;
 use crate::net::limits::READ_BYTES_MAX;
 use crate::net::threads;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 /// Says everything again.
 pub(super) fn echo() -> Result<(), Failure> {
@@ -36,6 +36,38 @@ pub(super) fn relay(to: SocketAddr) -> Result<(), Failure> {
             socket.write_all(&bytes[..size])?;
         }
     })
+}
+
+/// Sends every datagram back.
+pub(super) fn udp_echo() -> Result<(), Failure> {
+    datagrams(|socket, bytes, addr| socket.send_to(bytes, addr).map(drop))
+}
+
+/// Sends every datagram to all who have sent one before; the first of each only says who it is.
+pub(super) fn udp_fan() -> Result<(), Failure> {
+    let mut all: Vec<SocketAddr> = Vec::new();
+    datagrams(move |socket, bytes, addr| {
+        if !all.contains(&addr) {
+            all.push(addr);
+            return socket.send_to(bytes, addr).map(drop);
+        }
+        all.iter().try_for_each(|addr| socket.send_to(bytes, addr).map(drop))
+    })
+}
+
+fn datagrams(
+    mut talk: impl FnMut(&UdpSocket, &[u8], SocketAddr) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let mut serve = || -> io::Result<()> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        println!("listening on {}", socket.local_addr()?);
+        let mut bytes = [0; READ_BYTES_MAX];
+        loop {
+            let (size, addr) = socket.recv_from(&mut bytes)?;
+            talk(&socket, &bytes[..size], addr)?;
+        }
+    };
+    serve().map_err(Failure::from_io("the bare server failed".to_owned()))
 }
 
 fn serve(

@@ -6,6 +6,8 @@ mod compare;
 mod load;
 mod table;
 
+#[cfg(feature = "chat")]
+mod chat;
 #[cfg(feature = "command")]
 mod command;
 #[cfg(feature = "grid")]
@@ -24,6 +26,9 @@ pub enum Bench {
     /// Requests to a command server that writes its log
     #[cfg(feature = "command")]
     Command(command::CommandArgs),
+    /// Messages to one and to all, and where they begin to be lost
+    #[cfg(feature = "chat")]
+    Chat(chat::ChatArgs),
     /// A bare thread-per-connection echo, which is what the others are compared with
     #[command(hide = true)]
     BareEcho,
@@ -33,6 +38,12 @@ pub enum Bench {
         /// The echo
         to: SocketAddr,
     },
+    /// A bare echo of datagrams
+    #[command(hide = true)]
+    BareUdpEcho,
+    /// A bare loop that sends each datagram to all
+    #[command(hide = true)]
+    BareUdpFan,
 }
 
 /// What every benchmark has.
@@ -54,8 +65,12 @@ impl Bench {
             Bench::Grid(args) => args.run()?,
             #[cfg(feature = "command")]
             Bench::Command(args) => args.run()?,
+            #[cfg(feature = "chat")]
+            Bench::Chat(args) => args.run()?,
             Bench::BareEcho => bare::echo()?,
             Bench::BareRelay { to } => bare::relay(to)?,
+            Bench::BareUdpEcho => bare::udp_echo()?,
+            Bench::BareUdpFan => bare::udp_fan()?,
         }
         Ok(crate::cli::DONE)
     }

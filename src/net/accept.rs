@@ -61,13 +61,21 @@ pub(super) fn reachable(mut addr: SocketAddr) -> SocketAddr {
 }
 
 /// Listens at the first of `addrs` that is ours.
+pub fn listen(addrs: &[SocketAddr]) -> io::Result<TcpListener> {
+    first(addrs, |addr| TcpListener::bind(addr))
+}
+
+/// Binds to the first of `addrs` that is ours.
 ///
 /// Not `bind` with all of them, which goes on to the next address after any error: of two servers
 /// with one name for two addresses each would get one, and wait there for the other.
-pub fn listen(addrs: &[SocketAddr]) -> io::Result<TcpListener> {
+pub fn first<T>(
+    addrs: &[SocketAddr],
+    bind: impl Fn(&SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
     let mut failure = ErrorKind::AddrNotAvailable.into();
     for addr in addrs {
-        match TcpListener::bind(addr) {
+        match bind(addr) {
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable => failure = error,
             bound => return bound,
         }

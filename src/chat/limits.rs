@@ -1,0 +1,65 @@
+//! Every number of the chat, and why it is that number.
+
+/// A name, in bytes (spec: Datagram).
+pub const NAME_BYTES_MAX: usize = 20;
+/// A text, in bytes (spec: Datagram).
+pub const TEXT_BYTES_MAX: usize = 140;
+/// Type, origin, destination and size, four bytes each (spec: Datagram).
+pub const HEAD_BYTES: usize = 16;
+/// A datagram of ours (spec: Datagram).
+pub const DATAGRAM_BYTES: usize = HEAD_BYTES + NAME_BYTES_MAX + TEXT_BYTES_MAX;
+/// The shortest datagram that is one: no text at all, and no padding (spec: Datagram).
+pub const DATAGRAM_BYTES_MIN: usize = HEAD_BYTES + NAME_BYTES_MAX;
+/// The longest datagram that is one (spec: Datagram).
+pub const DATAGRAM_BYTES_MAX: usize = 1024;
+
+/// Clients, unless `--max-clients` says otherwise (spec: Server).
+pub const CLIENTS_MAX: usize = 1000;
+/// Messages a second of one client, unless `--max-rate` says otherwise (spec: Server).
+pub const RATE_MAX: u32 = 50;
+/// What counts as a second, for that.
+pub const RATE_MS: u64 = 1_000;
+
+/// How often clients are told how the server is, unless `--status-every` says otherwise.
+pub const STATUS_MS: u64 = 60_000;
+/// The longest that `--status-every` takes: a day.
+pub const STATUS_MS_LIMIT: u64 = 86_400_000;
+
+/// How often a client of ours says OI as a sign of life (spec: Server).
+pub const ALIVE_MS: u64 = 20_000;
+/// A client that gives such signs and has been silent for so long is gone (spec: Server): three
+/// signs lost in a row, and a little more.
+pub const SILENT_MS_MAX: u64 = 70_000;
+/// An OI so long after the one before is a sign of life. One that comes sooner is a client that
+/// has missed our answer, and promises nothing.
+pub const SIGN_MS_MIN: u64 = 10_000;
+/// How often the ticker looks at the time.
+pub const TICK_MS: u64 = 1_000;
+
+/// How often a client says OI until it is answered (spec: Client).
+pub const JOIN_TRIES_MAX: u32 = 5;
+/// How long it waits for each answer.
+pub const JOIN_MS: u64 = 1_000;
+/// Signs of life without an answer after which the person is told.
+pub const UNANSWERED_MAX: u32 = 2;
+
+/// Datagrams that one look at the socket takes in, and that make one event.
+pub const BATCH_DATAGRAMS_MAX: usize = 64;
+/// Batches that may wait for the coordinator.
+pub const INBOX_EVENTS_MAX: usize = 256;
+/// Messages that may wait for the sender, each to one client or to all. What finds no room is lost
+/// and counted, as the network itself would lose it.
+pub const OUTBOX_MESSAGES_MAX: usize = 8_192;
+/// What we ask the system to keep for us until we receive it, in bytes. It gives half of that, or
+/// less (`net.core.rmem_max`); a datagram costs it about 800.
+pub const RECEIVE_BYTES: usize = 8 * 1024 * 1024;
+
+/// How often a page is told what has changed.
+pub const PAGE_MS: u64 = 200;
+/// Lines of a conversation that a page that is opened again still shows.
+pub const PAGE_LINES_MAX: usize = 1_000;
+/// Clients that a page lists; of more it shows the number.
+pub const PAGE_CLIENTS_MAX: usize = 1_000;
+
+const _: () = assert!(DATAGRAM_BYTES == 176);
+const _: () = assert!(SIGN_MS_MIN < ALIVE_MS && ALIVE_MS * 3 < SILENT_MS_MAX);

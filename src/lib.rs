@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`net`] | what every system stands on; knows no system |
+//! | [`web`] | pages, for those systems that have some |
 //! | [`grid`] | smart-grid servers, linked in pairs, and their clients |
 //! | [`command`] | a TCP command server and its client |
 //! | [`chat`] | messages over UDP, with pages in the browser |
@@ -11,6 +12,8 @@
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod net;
+#[cfg(feature = "web")]
+pub mod web;
 
 #[cfg(feature = "chat")]
 pub mod chat;

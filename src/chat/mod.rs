@@ -12,3 +12,4 @@ pub mod server;
 pub mod client;
 
 pub mod console;
+pub mod pages;

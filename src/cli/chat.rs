@@ -4,16 +4,18 @@ use super::{Common, DONE, Endpoint, Running, Seconds, at_least_one, finish, seco
 use crate::chat::client::{self, Told};
 use crate::chat::console::{self, Typed as Meant};
 use crate::chat::limits::{CLIENTS_MAX, NAME_BYTES_MAX, RATE_MAX, STATUS_MS, STATUS_MS_LIMIT};
+use crate::chat::pages;
 use crate::chat::protocol::Id;
 use crate::chat::server::{Config, Server};
 use crate::chat::session::Identity;
 use crate::chat::state::Setup;
+use crate::net::accept;
 use crate::net::failure::Failure;
 use crate::net::limits::LINES_MAX;
 use crate::net::lines::{self, Typed};
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 #[derive(Debug, Subcommand)]
@@ -37,12 +39,16 @@ impl Chat {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     malha chat server\n  \
+    malha chat server --web 127.0.0.1:8080\n  \
     malha chat server --listen 0.0.0.0:1235 --status-every 300\n\n\
     Ctrl-C ends it. Exit status: 0 done, 1 failed, 2 usage, 130 second Ctrl-C.")]
 pub(super) struct ServerArgs {
     /// Address to which clients send; port 0: the system chooses
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1235")]
     listen: Endpoint,
+    /// Serves a page there, with which the server is started and stopped
+    #[arg(long, value_name = "ADDR:PORT")]
+    web: Option<Endpoint>,
     /// Seconds between two words to all on how the server is
     #[arg(long, value_name = "SECONDS", value_parser = seconds::<STATUS_MS_LIMIT>)]
     #[arg(default_value_t = Seconds(STATUS_MS))]
@@ -71,10 +77,16 @@ impl ServerArgs {
             trace: running.trace.clone(),
             clock: running.clock,
         };
-        let server = Server::bind(config)?;
+        let server = Server::bind(config.clone())?;
+        let page = self.web.as_ref().map(listen).transpose()?;
         running.screen.line(format_args!("listening on {}", server.addr()));
         let bytes = server.receive_bytes();
         running.trace.event(format_args!("ev=listen receive_bytes={bytes}"));
+        if let Some(page) = page {
+            announce(&running, &page)?;
+            pages::server::serve(page, &config, server, &running.stop)?;
+            return Ok(DONE);
+        }
         let report = server.serve(&running.stop, None)?;
         if !report.is_empty() {
             running.trace.warn(format_args!("{report}"));
@@ -89,7 +101,8 @@ impl ServerArgs {
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:\n  \
     malha chat client --id 1 --name Ana\n  \
-    malha chat client --connect 10.0.0.7:1235 --id 2 --name Bia\n\n\
+    malha chat client --connect 10.0.0.7:1235 --id 2 --name Bia\n  \
+    malha chat client --web 127.0.0.1:8081\n\n\
     Exit status: 0 done, 1 no answer or refused, 2 usage, 130 second Ctrl-C.")]
 pub(super) struct ClientArgs {
     /// Address of the server
@@ -97,10 +110,14 @@ pub(super) struct ClientArgs {
     connect: Endpoint,
     /// Our id, which nobody else has
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    id: Id,
+    #[arg(required_unless_present = "web")]
+    id: Option<Id>,
     /// Our name
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    name: String,
+    #[arg(long, value_name = "NAME", value_parser = name, required_unless_present = "web")]
+    name: Option<String>,
+    /// Serves a page there instead, which has a form for all this
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["connect", "id", "name"])]
+    web: Option<Endpoint>,
     #[command(flatten)]
     common: Common,
 }
@@ -108,6 +125,12 @@ pub(super) struct ClientArgs {
 impl ClientArgs {
     fn run(self) -> Result<u8, Failure> {
         let running = Running::start(self.common.trace)?;
+        if let Some(page) = &self.web {
+            let page = listen(page)?;
+            announce(&running, &page)?;
+            pages::client::serve(page, &running.trace, running.clock, &running.stop)?;
+            return Ok(DONE);
+        }
         let server = first(&self.connect)?;
         if server.port() == 0 {
             let text = "the port to connect to is 0".to_owned();
@@ -115,7 +138,10 @@ impl ClientArgs {
         }
         let config = client::Config {
             server,
-            identity: Identity { id: self.id, name: self.name },
+            identity: Identity {
+                id: self.id.unwrap_or_default(),
+                name: self.name.unwrap_or_default(),
+            },
             trace: running.trace.clone(),
             clock: running.clock,
         };
@@ -149,6 +175,18 @@ impl ClientArgs {
         console::ending(&ending).map_err(|why| Failure { what, why })?;
         running.shown(DONE)
     }
+}
+
+/// Where a page is served.
+fn listen(endpoint: &Endpoint) -> Result<TcpListener, Failure> {
+    let what = format!("cannot serve a page at {endpoint}");
+    accept::listen(&endpoint.resolve()?).map_err(Failure::from_io(what))
+}
+
+fn announce(running: &Running, page: &TcpListener) -> Result<(), Failure> {
+    let addr = page.local_addr().map_err(Failure::from_io("cannot serve a page".to_owned()))?;
+    running.screen.line(format_args!("page at http://{addr}/"));
+    Ok(())
 }
 
 /// A datagram goes to one address.

@@ -217,7 +217,8 @@ pub fn write_all(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<bool> {
     Ok(blocks)
 }
 
-fn is_late(error: &io::Error) -> bool {
+/// Whether a read or write ended because its time did.
+pub fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 

@@ -1,6 +1,9 @@
 //! One test crate, one binary: cargo test --test it.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod chat_bytes;
+mod chat_session;
+mod chat_state;
 mod command_bytes;
 mod command_live;
 mod command_naive;

@@ -122,8 +122,8 @@ impl Drop for Seat {
 
 /// Accepts until the gate is shut, and gives each socket to `admit`, each error to `failed`.
 ///
-/// No error ends it: out of descriptors, out of threads, or a connection that was gone before it
-/// was accepted are no reason to stop accepting.
+/// No error ends it: out of descriptors, or out of threads, it goes on after a pause. A connection
+/// that was gone before it was accepted costs nobody else anything.
 pub fn run(
     listener: &TcpListener,
     shut: &Stop,
@@ -132,14 +132,26 @@ pub fn run(
     mut failed: impl FnMut(io::Error),
 ) {
     let accept = || {
-        let (socket, addr) = listener.accept()?;
-        // What ends `accept` may be a connection of our own.
-        if shut.is_asked() { Ok(()) } else { admit(socket, addr) }
+        let (socket, addr) = match listener.accept() {
+            Err(error) if is_gone(&error) => return Ok(()),
+            accepted => accepted?,
+        };
+        // What ends `accept` may be a connection of our own; and one that was reset meanwhile is
+        // gone, which is no reason to let the others wait.
+        if shut.is_asked() || stream::prepare(&socket).is_err() {
+            return Ok(());
+        }
+        admit(socket, addr)
     };
     persist(shut, accept, |pause_ms, error| {
         trace.event(format_args!("ev=accept-failed pause_ms={pause_ms} error={error:?}"));
         failed(error);
     });
+}
+
+/// The connection failed before it was accepted (accept(2)), not we.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }
 
 /// Does it again and again until it is over. An error is a reason not to spin.

@@ -6,8 +6,7 @@
 
 use crate::net::accept::{self, Refuser, Seat, Seats};
 use crate::net::limits::{
-    LEAVERS_MAX, LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX, WRITE_MS_MAX,
-    YIELDERS_MAX,
+    LEAVERS_MAX, LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX, YIELDERS_MAX,
 };
 use crate::net::stop::Stop;
 use crate::net::stream::{Decode, Reader, part};
@@ -121,6 +120,8 @@ pub struct Door<'a> {
 struct Place {
     /// Its name.
     conn: ConnId,
+    /// Where its other side is.
+    addr: SocketAddr,
     /// Its place, given back when it ends or leaves.
     seat: Seat,
     /// Places for those who have left but whose answers are still on the way.
@@ -157,7 +158,7 @@ pub fn accept<'scope, D, A, E>(
         };
         last += 1;
         let (leavers, yielders) = (leavers.clone(), yielders.clone());
-        let place = Place { conn: ConnId(last), seat, leavers, yielders };
+        let place = Place { conn: ConnId(last), addr, seat, leavers, yielders };
         open(scope, place, socket, codec(), inbox.clone())
     };
     accept::run(listener, shut, trace, admit, |error| tell(Asked::NotAccepted(error)));
@@ -177,11 +178,8 @@ where
     A: Send + 'scope,
     E: From<Asked<D::Message, A>> + Send + 'scope,
 {
-    let addr = socket.peer_addr()?;
-    socket.set_nodelay(true)?;
-    socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))?;
     let socket = Arc::new(socket);
-    let conn = place.conn;
+    let (conn, addr) = (place.conn, place.addr);
     threads::spawn(scope, format!("c{}", conn.0), move || {
         let (slot, answered) = bounded(1);
         let asker =

@@ -3,7 +3,6 @@
 
 use crate::net::accept::Seats;
 use crate::net::asked::AT_ONCE;
-use crate::net::limits::WRITE_MS_MAX;
 use crate::net::stop::Stop;
 use crate::net::stream::{Decode, Reader};
 use crate::net::threads;
@@ -37,8 +36,6 @@ impl<M: Send> Caller<M> {
         M: 'scope,
     {
         let socket = Arc::new(dial::dial(addrs)?);
-        socket.set_nodelay(true)?;
-        socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))?;
         let (answers_in, answers) = bounded(ahead_max);
         let caller = Caller { socket: Arc::clone(&socket), answers };
         threads::spawn(scope, "client-read".to_owned(), move || {

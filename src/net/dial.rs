@@ -1,6 +1,7 @@
 //! Connecting to somebody, and noticing when that is ourselves.
 
 use crate::net::limits::DIAL_MS_MAX;
+use crate::net::stream;
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -33,6 +34,7 @@ fn dial_one(addr: &SocketAddr) -> io::Result<TcpStream> {
         hang_up_on_ourselves(&socket)?;
         return Err(io::Error::new(ErrorKind::ConnectionRefused, "nobody there but ourselves"));
     }
+    stream::prepare(&socket)?;
     Ok(socket)
 }
 

@@ -4,7 +4,7 @@
 //! on the outbox and then on the socket. The coordinator blocks on neither.
 
 use crate::net::accept::Seats;
-use crate::net::limits::{LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, WRITE_MS_MAX};
+use crate::net::limits::{LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX};
 use crate::net::stream::{Decode, Reader, write_all};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
@@ -13,7 +13,6 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::Scope;
-use std::time::Duration;
 
 /// What one read takes, in bytes and messages.
 const AT_ONCE: (usize, usize) = (LINK_READ_BYTES_MAX, LINK_MESSAGES_MAX);
@@ -83,7 +82,7 @@ impl Outbox {
 pub fn open<'scope, D, E>(
     scope: &'scope Scope<'scope, '_>,
     link: LinkId,
-    socket: TcpStream,
+    (socket, addr): (TcpStream, SocketAddr),
     decoder: D,
     inbox: Sender<E>,
     frames_max: usize,
@@ -93,9 +92,6 @@ where
     D: Hear + 'scope,
     E: From<Pushed<D::Heard>> + Send + 'scope,
 {
-    let addr = socket.peer_addr()?;
-    socket.set_nodelay(true)?;
-    socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))?;
     // One descriptor shared by both threads: `try_clone` would cost a second one, and can fail.
     let socket = Arc::new(socket);
     let (frames, queue) = bounded(frames_max);

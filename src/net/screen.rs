@@ -158,21 +158,29 @@ impl Screen {
         (failure.kind() != io::ErrorKind::BrokenPipe).then(|| failure.to_string())
     }
 
-    /// Waits until all has been shown, or so long that nobody seems to take it. The second time it
-    /// does not wait.
-    pub fn finish(&self) {
+    /// Waits until all has been shown, or so long that nobody seems to take it: false. The second
+    /// time it does not wait.
+    pub fn finish(&self) -> bool {
         let end = Instant::now() + Duration::from_millis(SCREEN_END_MS_MAX);
         let mut page = self.shared.page.lock();
         if std::mem::replace(&mut page.ended, true) {
-            return;
+            return page.finished;
         }
         self.shared.written.notify_one();
         while !page.finished {
             if self.shared.printed.wait_until(&mut page, end).timed_out() {
-                return;
+                return page.finished;
             }
         }
+        true
     }
+}
+
+/// Text from the network, for a terminal: what would move the cursor or hide a line is shown, not
+/// done.
+pub fn visible(text: &str) -> String {
+    let show = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(show).collect()
 }
 
 impl Shared {

@@ -189,6 +189,12 @@ impl<D: Decode> Reader<D> {
     }
 }
 
+/// What every connection is set to: no waiting for more to send, no endless write.
+pub fn prepare(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))
+}
+
 /// Writes all of `bytes`, also to a socket that does not block at the moment. True if it had to
 /// wait, and the socket blocks now. An error if nothing could be written for [`WRITE_MS_MAX`].
 pub fn write_all(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<bool> {

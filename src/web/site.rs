@@ -1,7 +1,6 @@
 //! A page server's sockets and threads.
 
 use crate::net::accept::{self, Gate, Seats};
-use crate::net::limits::WRITE_MS_MAX;
 use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::stream;
 use crate::net::threads;
@@ -101,8 +100,6 @@ struct Guest {
 
 impl Guest {
     fn serve(&self) -> io::Result<()> {
-        self.socket.set_nodelay(true)?;
-        self.socket.set_write_timeout(Some(Duration::from_millis(WRITE_MS_MAX)))?;
         let (status, content_type, text) = match self.read()? {
             None => return Ok(()),
             Some(Parsed::Whole(request)) => {

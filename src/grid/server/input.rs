@@ -45,8 +45,9 @@ pub(super) fn dial<'scope>(
     link: LinkId,
 ) {
     let dialed = dial::dial(&config.peer).and_then(|socket| {
+        let addr = socket.peer_addr()?;
         let decoder = Decoder::new(Port::Peers);
-        pushed::open(scope, link, socket, decoder, inbox.clone(), frames_max(config), ())
+        pushed::open(scope, link, (socket, addr), decoder, inbox.clone(), frames_max(config), ())
     });
     if let Err(error) = dialed {
         // Nobody listens any more when this fails: the server is stopping.
@@ -85,11 +86,12 @@ pub(super) fn accept_peers<'scope>(
     links: &AtomicU64,
 ) {
     let seats = Seats::new(LINKS_MAX);
-    let admit = |socket, _| match seats.take() {
+    let admit = |socket, addr| match seats.take() {
         Some(seat) => {
             let link = LinkId(links.fetch_add(1, Ordering::SeqCst) + 1);
             let decoder = Decoder::new(Port::Peers);
-            pushed::open(scope, link, socket, decoder, inbox.clone(), frames_max(config), seat)
+            let frames = frames_max(config);
+            pushed::open(scope, link, (socket, addr), decoder, inbox.clone(), frames, seat)
         }
         // No third server: strangers who say nothing. Untold, a server tries again later.
         None => Ok(()),

@@ -6,11 +6,13 @@ CARGO ?= cargo
 
 # What grid may stand on, and what nothing here may stand on.
 CORE = clap crossbeam-channel ctrlc parking_lot
-SYSTEMS = grid command
+SYSTEMS = grid command chat
+# What some tests need; without them these tests say so and do nothing, but in CI they fail.
+PARTNERS = chromium chromium-driver
 RUNTIMES = tokio async-std smol async-io async-executor futures-executor mio glommio monoio
 
 .DEFAULT_GOAL := build
-.PHONY: build demo run-servers run-client test check fmt lint doc deps bench flaky clean help
+.PHONY: build demo run-servers run-client partners test check fmt lint doc deps bench flaky clean help
 
 build: ## build, and put ./server and ./client here
 	$(CARGO) build --release --locked
@@ -25,6 +27,11 @@ run-servers: build ## both servers in one terminal; Ctrl-C ends them
 
 run-client: build ## a client of the first server (PORT=90200: of the second)
 	@./client 127.0.0.1 $(PORT)
+
+partners: ## install what some tests need: a browser (Debian; asks for root)
+	@command -v chromedriver > /dev/null && command -v chromium > /dev/null || { \
+		sudo=$$(test "$$(id -u)" = 0 || echo sudo); $$sudo apt-get update -q && \
+		$$sudo apt-get install -y -q --no-install-recommends $(PARTNERS); }
 
 test: ## every test
 	$(CARGO) test --locked
@@ -55,6 +62,7 @@ bench: build ## ratios to a bare server in the same run
 	@./target/release/malha bench grid
 	@ulimit -n $$(ulimit -H -n) && ./target/release/malha bench grid --scale
 	@./target/release/malha bench command
+	@./target/release/malha bench chat
 
 flaky: ## repeat the tests N times (N=100)
 	@$(CARGO) test --locked --no-run

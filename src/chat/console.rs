@@ -2,6 +2,7 @@
 
 use crate::chat::protocol::{EVERYBODY, Id};
 use crate::chat::session::{Ending, Event, Line, Voice};
+use crate::net::screen::visible;
 
 /// What Tab completes to.
 pub const WORDS: &[&str] = &["/to ", "/list", "/quit", "/help"];
@@ -36,7 +37,7 @@ pub fn parse(line: &str) -> Typed {
         "/help" => Typed::Help(HELP.map(str::to_owned).to_vec()),
         "/to" => private(rest.trim_start()),
         _ if word.starts_with('/') => {
-            Typed::Help(vec![format!("[ERRO] comando desconhecido: {}; veja /help", shown(word))])
+            Typed::Help(vec![format!("[ERRO] comando desconhecido: {}; veja /help", visible(word))])
         }
         _ => Typed::Wanted(Event::Say(EVERYBODY, line.to_owned())),
     }
@@ -54,7 +55,7 @@ fn private(rest: &str) -> Typed {
 
 /// A line of the conversation. None for our own, which stands there as it was typed.
 pub fn show(line: &Line) -> Option<String> {
-    let (name, text) = (shown(&line.name), shown(&line.text));
+    let (name, text) = (visible(&line.name), visible(&line.text));
     match line.voice {
         Voice::Server => Some(format!("[Servidor] {text}")),
         Voice::Public => Some(format!("[Broadcast] {name}: {text}")),
@@ -69,12 +70,6 @@ pub fn ending(ending: &Ending) -> Result<(), String> {
     match ending {
         Ending::Left | Ending::ServerGone => Ok(()),
         Ending::NoAnswer => Err("nenhuma resposta".to_owned()),
-        Ending::Refused(why) => Err(shown(why)),
+        Ending::Refused(why) => Err(visible(why)),
     }
-}
-
-/// Text from the network: what would move the cursor or hide a line is shown, not done.
-fn shown(text: &str) -> String {
-    let show = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    text.chars().map(show).collect()
 }

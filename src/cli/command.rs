@@ -130,8 +130,8 @@ impl ClientArgs {
         if self.clients.is_some() || self.requests.is_some() {
             return self.stress();
         }
-        if self.command.iter().any(|request| request.trim().is_empty()) {
-            let text = "a command is empty".to_owned();
+        if self.command.iter().any(|line| line.trim().is_empty() || line.contains('\n')) {
+            let text = "a command is one line, and not an empty one".to_owned();
             usage(ClientArgs::command().error(ErrorKind::ValueValidation, text));
         }
         let running = Running::start(self.common.trace)?;

@@ -4,7 +4,7 @@ use crate::command::frame::Piece;
 use crate::command::limits::{
     ANSWER_MS_MAX, ANSWERS_MAX, LEAVE_MS_MAX, PAUSE_MS_MAX, PAUSE_MS_MIN,
 };
-use crate::command::protocol::{Answer, Answers, Request};
+use crate::command::protocol::{Answer, Answers, Guarded, Request};
 use crate::net::caller::Caller;
 use crate::net::stop::Stop;
 use crate::net::trace::Trace;
@@ -73,8 +73,12 @@ impl<'scope, 'env> Client<'scope, 'env> {
     pub fn connect(&mut self, stop: &Stop) -> Result<(), Lost> {
         let dialed = Caller::dial(self.scope, &self.addrs, Answers::default(), ANSWERS_MAX);
         self.caller = Some(dialed.map_err(Lost::Unreachable)?);
-        if let Some(auth) = self.auth.take() {
-            self.ask(&auth, stop)?;
+        if let Some(auth) = self.auth.clone() {
+            let answer = self.ask(&auth, stop)?;
+            // The password has changed meanwhile: whoever sits there is told by what comes next.
+            if answer != Answer::Done.text() {
+                self.auth = None;
+            }
         }
         Ok(())
     }
@@ -82,7 +86,7 @@ impl<'scope, 'env> Client<'scope, 'env> {
     /// Asks, and waits for the answer. Without one there is no connection any more.
     pub fn ask(&mut self, request: &str, stop: &Stop) -> Result<String, Lost> {
         let parsed = Request::parse(Piece::Whole(request.as_bytes()));
-        self.trace.wire(&"server", '<', &parsed);
+        self.trace.wire(&"server", '<', &Guarded(&parsed));
         match self.exchange(request, stop, ANSWER_MS_MAX) {
             Ok(answer) => {
                 self.trace.wire(&"server", '>', &answer);

@@ -3,6 +3,7 @@
 use crate::command::client::{Client, Lost, Pause};
 use crate::command::limits::TRY_MS_MAX;
 use crate::command::protocol::Answer;
+use crate::net::screen::visible;
 use crate::net::stop::Stop;
 use crossbeam_channel::{Receiver, after, never, select_biased};
 use std::collections::VecDeque;
@@ -85,8 +86,10 @@ struct Course {
     open: Option<String>,
     /// How often it was lost.
     losses: u32,
-    /// Since when there is no answer, and no connection.
+    /// Since when there is no connection.
     lost_since: Option<Instant>,
+    /// Since when the server is full, though it lets us connect.
+    full_since: Option<Instant>,
     pause: Pause,
 }
 
@@ -118,7 +121,7 @@ impl Session<'_, '_, '_> {
 
     fn connect(&mut self, course: &mut Course) -> Result<Option<Ended>, Lost> {
         self.client.connect(self.stop)?;
-        if course.lost_since.take().is_some() {
+        if course.lost_since.take().is_some() && course.full_since.is_none() {
             (self.say)(&format!("Conectado a {}.", self.server));
         }
         Ok(None)
@@ -133,9 +136,10 @@ impl Session<'_, '_, '_> {
             if is_exit && course.losses > 0 && matches!(answer, Err(Lost::Gone)) {
                 return Ok(Some(Ended::Done));
             }
-            (self.show)(&format!("Servidor: {}", answer?));
+            (self.show)(&format!("Servidor: {}", visible(&answer?)));
             course.open = None;
             course.losses = 0;
+            course.full_since = None;
             course.pause = Pause::default();
             return Ok(is_exit.then_some(Ended::Done));
         }
@@ -164,7 +168,7 @@ impl Session<'_, '_, '_> {
                 recv(self.stop.channel()) -> _ => return Err(Lost::Stopped),
                 recv(self.client.unasked()) -> said => match said {
                     Ok(said) if said == Answer::Full.text() => return Err(Lost::Full),
-                    Ok(said) => (self.show)(&format!("Servidor: {said}")),
+                    Ok(said) => (self.show)(&format!("Servidor: {}", visible(&said))),
                     Err(_) => return Err(Lost::Gone),
                 },
                 recv(self.lines) -> line => match line {
@@ -179,7 +183,10 @@ impl Session<'_, '_, '_> {
     fn wait_after(&mut self, lost: Lost, course: &mut Course) -> Option<Ended> {
         self.client.hang_up();
         course.losses += 1;
-        let since = *course.lost_since.get_or_insert_with(Instant::now);
+        let mut since = *course.lost_since.get_or_insert_with(Instant::now);
+        if matches!(lost, Lost::Full) {
+            since = *course.full_since.get_or_insert(since);
+        }
         if !self.has_person && since.elapsed() >= Duration::from_millis(TRY_MS_MAX) {
             return Some(Ended::Lost(lost));
         }

@@ -99,6 +99,11 @@ impl Framer {
         Some(self.piece(start, end - usize::from(has_cr)))
     }
 
+    /// What waits for its end.
+    pub fn part(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
     fn has_part(&self) -> bool {
         self.start < self.bytes.len()
     }

@@ -22,6 +22,11 @@ pub const WRONG_PASSWORDS_MAX: u32 = 3;
 /// How long passwords rest after a wrong one, in times that its check took. One thread checks
 /// them all, one after the other, so guessing costs a quarter of one processor, whoever guesses.
 pub const REST_PER_CHECK: u32 = 3;
+/// Memory that the check of a password may take, in KiB: ours take 19 MiB. A server must be able to
+/// end while it checks one.
+pub const HASH_KIB_MAX: u32 = 256 * 1024;
+/// Passes over that memory; ours take 2.
+pub const HASH_PASSES_MAX: u32 = 16;
 /// A name on a line of the users file, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 /// A password, in bytes: `AUTH name password` must be a request.

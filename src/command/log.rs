@@ -6,7 +6,7 @@
 
 use crate::command::calendar::Calendar;
 use crate::command::limits::LOG_BYTES_MAX;
-use crate::net::clock::{Clock, Wall};
+use crate::net::clock::Wall;
 use crate::net::screen::{Screen, Sink};
 use crate::net::trace::Trace;
 use std::fmt::Display;
@@ -26,11 +26,9 @@ pub struct Log {
 
 impl Log {
     /// Appends to `path`. What goes wrong is said on `trace`.
-    pub fn open(path: &Path, calendar: &Calendar, clock: Clock, trace: &Trace) -> io::Result<Log> {
+    pub fn open(path: &Path, calendar: &Calendar, trace: &Trace) -> io::Result<Log> {
         let file = LogFile {
             path: path.to_owned(),
-            calendar: calendar.clone(),
-            clock,
             trace: trace.clone(),
             file: None,
             kept: Vec::new(),
@@ -47,7 +45,7 @@ impl Log {
         let ms = wall.0.div_euclid(1_000);
         if self.stamped_ms != Some(ms) {
             self.stamped_ms = Some(ms);
-            self.stamp = stamp(&self.calendar, wall);
+            self.stamp = format!("{} - ", self.calendar.milli(wall));
         }
         let stamp = self.stamp.as_bytes();
         self.screen.write_lines(lines, |line, text| {
@@ -57,21 +55,28 @@ impl Log {
         });
     }
 
-    /// Waits until all is written, or so long that it seems not to be.
-    pub fn finish(&self) {
-        self.screen.finish();
+    /// Waits until all is written, or so long that it seems not to be: false.
+    pub fn finish(&self) -> bool {
+        self.screen.finish()
     }
 }
 
-fn stamp(calendar: &Calendar, wall: Wall) -> String {
-    format!("{} - ", calendar.milli(wall))
+/// The time before a line, as it stands there.
+fn stamp(line: &[u8]) -> &[u8] {
+    let at = line.windows(STAMP_END.len()).position(|end| end == STAMP_END);
+    at.map_or(b"", |at| &line[..at + STAMP_END.len()])
+}
+
+/// What stands between the time and the text.
+const STAMP_END: &[u8] = b" - ";
+
+fn lost_line(stamp: &[u8], lines: u64) -> Vec<u8> {
+    [stamp, format!("{lines} linhas perdidas\n").as_bytes()].concat()
 }
 
 /// The file, and what it did not take yet.
 struct LogFile {
     path: PathBuf,
-    calendar: Calendar,
-    clock: Clock,
     trace: Trace,
     file: Option<File>,
     /// Whole lines.
@@ -90,9 +95,11 @@ impl Sink for LogFile {
         Ok(())
     }
 
+    /// With the time of the line before, so that times never go back.
     fn lost(&mut self, lines: u64, text: &mut Vec<u8>) {
-        let stamp = stamp(&self.calendar, self.clock.wall());
-        text.extend_from_slice(format!("{stamp}{lines} linhas perdidas\n").as_bytes());
+        let last = text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = lost_line(stamp(last), lines);
+        text.extend_from_slice(&line);
     }
 
     fn finish(&mut self) {
@@ -111,9 +118,9 @@ impl LogFile {
             return;
         }
         if self.lines_lost > 0 {
-            let (lines, mut line) = (std::mem::take(&mut self.lines_lost), Vec::new());
-            self.lost(lines, &mut line);
-            self.kept.extend_from_slice(&line);
+            // With the time of the line behind.
+            let lines = std::mem::take(&mut self.lines_lost);
+            self.kept.extend_from_slice(&lost_line(stamp(text), lines));
         }
         self.kept.extend_from_slice(text);
     }
@@ -127,6 +134,7 @@ impl LogFile {
                 let whole = whole.map_or(0, |at| at + 1);
                 self.kept.drain(..whole);
                 self.part_bytes -= whole;
+                self.take_back();
                 if !std::mem::replace(&mut self.is_failing, true) {
                     let path = self.path.display();
                     self.trace.warn(format_args!(
@@ -134,6 +142,18 @@ impl LogFile {
                     ));
                 }
             }
+        }
+    }
+
+    /// Takes part of a line out of the file again, so that a reader finds whole lines only.
+    fn take_back(&mut self) {
+        let part = &self.kept[..self.part_bytes];
+        let is_ours = tail(&self.path, part.len()).is_ok_and(|tail| tail == part);
+        if let Some(file) = self.file.as_ref().filter(|_| is_ours && !part.is_empty())
+            && let Ok(metadata) = file.metadata()
+            && file.set_len(metadata.len() - part.len() as u64).is_ok()
+        {
+            self.part_bytes = 0;
         }
     }
 
@@ -169,7 +189,7 @@ impl LogFile {
         self.file = None;
         let mut file = OpenOptions::new().append(true).create(true).open(&self.path)?;
         // A line that was cut when a process before us was killed stays one line.
-        if is_cut(&self.path, &file.metadata()?)? {
+        if tail(&self.path, 1).is_ok_and(|last| last != b"\n") {
             file.write_all(b"\n")?;
         }
         self.file = Some(file);
@@ -195,15 +215,14 @@ fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Whether a file ends within a line. Pipes and devices do not.
-fn is_cut(path: &Path, metadata: &Metadata) -> io::Result<bool> {
-    if !metadata.is_file() || metadata.len() == 0 {
-        return Ok(false);
+/// The last bytes of a file. An error if there are not so many, or if it is none: a pipe, a device.
+fn tail(path: &Path, size: usize) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(ErrorKind::InvalidInput.into());
     }
-    let mut last = [0];
-    // One that we may only write is taken as it is.
-    let Ok(mut file) = File::open(path) else { return Ok(false) };
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-(size as i64)))?;
+    let mut bytes = vec![0; size];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }

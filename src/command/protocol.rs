@@ -147,6 +147,20 @@ impl fmt::Display for Request {
     }
 }
 
+/// A request as one shows it where names and passwords are asked for: what is no command may be a
+/// mistyped `AUTH`, with the password in it, so it is shown by its size only.
+#[derive(Debug, Clone, Copy)]
+pub struct Guarded<'a>(pub &'a Request);
+
+impl fmt::Display for Guarded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Request::Unknown(bytes) => write!(f, "({} bytes)", bytes.len()),
+            other => other.fmt(f),
+        }
+    }
+}
+
 /// Text as it is but for what is not text, or not seen.
 fn shown(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
@@ -214,6 +228,9 @@ impl Encode<Answer> for Codec {
     }
 }
 
+/// `2026-11-20 14:05:09.123456`
+const TIME_BYTES: usize = 26;
+
 /// What a client hears.
 #[derive(Debug)]
 pub struct Answers(Framer);
@@ -238,11 +255,35 @@ impl Decode for Answers {
         })
     }
 
+    /// A server that ends its answers with `\n` will end this one, too, however long it takes; and
+    /// what is plainly half an answer is waited for.
     fn patience_ms(&self) -> Option<u64> {
-        self.0.patience_ms()
+        let is_open = self.0.has_lines() || is_half(self.0.part());
+        self.0.patience_ms().filter(|_| !is_open)
     }
 
+    /// Also the end of the stream. Half an answer is then none: the request was lost.
     fn silence(&mut self) {
-        self.0.silence();
+        if !is_half(self.0.part()) {
+            self.0.silence();
+        }
     }
+}
+
+/// Whether it is the beginning of an answer that we know, and not all of it.
+fn is_half(bytes: &[u8]) -> bool {
+    let known = [
+        Answer::Echo,
+        Answer::Done,
+        Answer::Unknown,
+        Answer::Full,
+        Answer::NeedsAuth,
+        Answer::WrongPassword,
+    ];
+    let is_begun = |whole: &[u8]| bytes.len() < whole.len() && whole.starts_with(bytes);
+    let time = Answer::Time(Wall(0)).text().as_bytes();
+    let has_time = bytes.starts_with(time) && bytes.len() >= time.len() + TIME_BYTES;
+    known.iter().any(|answer| is_begun(answer.text().as_bytes()))
+        || is_begun(time)
+        || (bytes.starts_with(time) && !has_time)
 }

@@ -1,7 +1,7 @@
 //! All rules of a server. A value: events and the time go in, effects come out.
 
 use crate::command::limits::WRONG_PASSWORDS_MAX;
-use crate::command::protocol::{Answer, Password, Request};
+use crate::command::protocol::{Answer, Guarded, Password, Request};
 use crate::net::asked::{self, ConnId};
 use crate::net::clock::{Millis, Moment};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub enum Event {
     Asked(ConnId, Turn),
     /// A client's password was checked.
     Checked(ConnId, Verdict),
+    /// A client will ask no more and has given its seat back, but may still read its answers.
+    Left(ConnId),
     /// A client is gone; why, if not in order.
     Closed(ConnId, Option<String>),
     /// A client found no seat free.
@@ -103,6 +105,8 @@ impl Counters {
 #[derive(Debug)]
 struct Client {
     addr: SocketAddr,
+    /// It counts.
+    has_seat: bool,
     /// When it last asked or was answered.
     last_at: Millis,
     /// It may ask everything.
@@ -149,6 +153,11 @@ impl State {
             Event::Opened(conn, addr) => self.opened(now, conn, addr),
             Event::Asked(conn, turn) => self.serve(now, conn, turn),
             Event::Checked(conn, verdict) => self.checked(now, conn, verdict),
+            Event::Left(conn) => {
+                if let Some(client) = self.clients.get_mut(&conn) {
+                    client.has_seat = false;
+                }
+            }
             Event::Closed(conn, failure) => self.closed(conn, failure),
             Event::Refused(addr) => {
                 self.counters.refused += 1;
@@ -168,10 +177,18 @@ impl State {
 
     fn opened(&mut self, now: Moment, conn: ConnId, addr: SocketAddr) {
         let is_in = !self.setup.has_users;
-        let (last_at, wrong_passwords, waiting, is_leaving) = (now.at, 0, None, false);
-        let client = Client { addr, last_at, is_in, wrong_passwords, waiting, is_leaving };
+        let client = Client {
+            addr,
+            has_seat: true,
+            last_at: now.at,
+            is_in,
+            wrong_passwords: 0,
+            waiting: None,
+            is_leaving: false,
+        };
         self.clients.insert(conn, client);
-        let (open, max) = (self.clients.len(), self.setup.clients_max);
+        let open = self.clients.values().filter(|client| client.has_seat).count();
+        let max = self.setup.clients_max;
         self.log(format_args!("{addr} conectado ({open}/{max})"));
         let due = now.at.plus(self.setup.idle_ms_max);
         self.look_at = Some(self.look_at.map_or(due, |at| at.min(due)));
@@ -239,9 +256,8 @@ impl State {
 
     fn log_request(&mut self, addr: &dyn Display, request: &Request) {
         match request {
-            // It may be a mistyped `AUTH`, with the password in it.
-            Request::Unknown(bytes) if self.setup.has_users => {
-                self.log(format_args!("{addr} pedido não reconhecido ({} bytes)", bytes.len()));
+            Request::Unknown(_) if self.setup.has_users => {
+                self.log(format_args!("{addr} pedido não reconhecido: {}", Guarded(request)));
             }
             Request::Unknown(_) | Request::TooLong | Request::HalfAuth => {
                 self.log(format_args!("{addr} pedido não reconhecido: {request}"));

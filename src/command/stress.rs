@@ -104,8 +104,7 @@ fn client(
 ) -> Result<(), String> {
     let failed = |error: io::Error| Lost::Unreachable(error).to_string();
     let socket = Arc::new(dial::dial(&load.addrs).map_err(failed)?);
-    socket.set_nodelay(true).map_err(failed)?;
-    let decoder = Patient { answers: Answers::default(), looks: false };
+    let decoder = Patient { answers: Answers::default(), has_read: false, until: Instant::now() };
     let mut line = Line { reader: Reader::new(socket, decoder, AT_ONCE, Seats::new(0)), stop };
     for index in 0..load.requests {
         // Neighbours ask different things at the same time, so an answer that went to the wrong
@@ -147,12 +146,15 @@ struct Line<'a> {
 impl Line<'_> {
     fn ask(&mut self, request: &str) -> Result<String, String> {
         let failed = |error: io::Error| error.to_string();
+        self.reader.decoder.until = Instant::now() + Duration::from_millis(ANSWER_MS_MAX);
         self.reader.write(request.as_bytes()).map_err(failed)?;
-        let sent = Instant::now();
         let mut answers = Vec::new();
         loop {
             if !self.reader.read(&mut answers).map_err(failed)? {
                 return Err(Lost::Gone.to_string());
+            }
+            if self.stop.is_asked() {
+                return Err(Lost::Stopped.to_string());
             }
             if answers.len() > 1 {
                 return Err(format!("one request was answered `{}`", answers.join("`, `")));
@@ -160,26 +162,25 @@ impl Line<'_> {
             if let Some(answer) = answers.pop() {
                 return Ok(answer);
             }
-            if self.stop.is_asked() {
-                return Err(Lost::Stopped.to_string());
-            }
-            if sent.elapsed() > Duration::from_millis(ANSWER_MS_MAX) {
+            if Instant::now() > self.reader.decoder.until {
                 return Err(Lost::Silent.to_string());
             }
         }
     }
 }
 
-/// Answers, or now and then none, so that who waits can look at other things.
+/// Answers, or after each read none, so that who waits can look at other things.
 struct Patient {
     answers: Answers,
-    looks: bool,
+    has_read: bool,
+    until: Instant,
 }
 
 impl Decode for Patient {
     type Message = String;
 
     fn feed(&mut self, bytes: &[u8]) {
+        self.has_read = true;
         self.answers.feed(bytes);
     }
 
@@ -192,11 +193,14 @@ impl Decode for Patient {
     }
 
     fn silence(&mut self) {
-        self.looks = self.answers.patience_ms().is_none();
-        self.answers.silence();
+        self.has_read = true;
+        // Ours, not that of which an answer is made.
+        if self.answers.patience_ms().is_some() {
+            self.answers.silence();
+        }
     }
 
     fn has_news(&mut self) -> bool {
-        std::mem::take(&mut self.looks)
+        std::mem::take(&mut self.has_read)
     }
 }

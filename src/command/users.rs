@@ -1,13 +1,13 @@
 //! Names and the hashes of their passwords (spec: Server, Authentication).
 
-use crate::command::limits::{NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
+use crate::command::limits::{HASH_KIB_MAX, HASH_PASSES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
 use crate::command::state::Verdict;
 use crate::net::failure::Failure;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -71,8 +71,11 @@ fn check_hash(hash: &str) -> Result<(), String> {
     let parsed = PasswordHash::new(hash).map_err(|_| "not a password's hash".to_owned())?;
     let is_whole = parsed.salt.is_some() && parsed.hash.is_some();
     let is_argon2 = parsed.algorithm.as_str().starts_with("argon2");
-    if !is_whole || !is_argon2 || Params::try_from(&parsed).is_err() {
-        return Err("not an argon2 hash".to_owned());
+    let params = Params::try_from(&parsed).ok().filter(|_| is_whole && is_argon2);
+    let params = params.ok_or_else(|| "not an argon2 hash".to_owned())?;
+    if params.m_cost() > HASH_KIB_MAX || params.t_cost() > HASH_PASSES_MAX {
+        let most = format!("{HASH_KIB_MAX} KiB and {HASH_PASSES_MAX} passes");
+        return Err(format!("a hash that takes more than {most}"));
     }
     Ok(())
 }
@@ -95,24 +98,28 @@ pub fn add(path: &Path, name: &str, password: &str) -> Result<(), Failure> {
     let what = || format!("cannot add {} to {}", name.escape_debug(), path.display());
     let failed = |why| Failure { what: what(), why };
     check_name(name).and_then(|()| check_password(password)).map_err(failed)?;
-    let text = fs::read_to_string(path).or_else(|error| match error.kind() {
-        ErrorKind::NotFound => Ok(String::new()),
-        _ => Err(error),
-    });
-    let text = text.map_err(Failure::from_io(what()))?;
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    let hash = hash.map_err(|error| failed(error.to_string()))?;
+    let mut file = open(path).map_err(Failure::from_io(what()))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(Failure::from_io(what()))?;
     if Users::parse(&text).map_err(failed)?.0.contains_key(name) {
         return Err(failed("the name is there; remove its line to give it another".to_owned()));
     }
-    let hash = Argon2::default().hash_password(password.as_bytes());
-    let hash = hash.map_err(|error| failed(error.to_string()))?;
     let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let line = format!("{newline}{name}:{hash}\n");
-    append(path, &line).map_err(Failure::from_io(what()))
+    append(&mut file, &format!("{newline}{name}:{hash}\n")).map_err(Failure::from_io(what()))
+}
+
+/// The file, and nobody else's until it is closed: two who add the same name would both find it
+/// missing.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// All of `line`, or nothing.
-fn append(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+fn append(file: &mut File, line: &str) -> io::Result<()> {
     let size = file.metadata()?.len();
     let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
     if written.is_err() {

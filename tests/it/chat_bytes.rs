@@ -120,7 +120,8 @@ proptest! {
         number in 0..6_u32, origin: u32, destination: u32,
         name in "[a-zA-Zé ]{0,8}[a-z]", text in "([ -~áçé€😀]{0,30}[a-z])?",
     ) {
-        let bytes = datagram(number, [origin, destination, 0], &padded(name.as_bytes(), 20), text.as_bytes());
+        let (numbers, padded) = ([origin, destination, 0], padded(name.as_bytes(), 20));
+        let bytes = datagram(number, numbers, &padded, text.as_bytes());
         let Some(Heard::Message(message)) = decode(&bytes) else { panic!("not decoded") };
         prop_assert_eq!((&message.name, &message.text), (&name, &text));
         prop_assert_eq!(decode(&message.encode()), Some(Heard::Message(message)));
@@ -129,7 +130,8 @@ proptest! {
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..1100)) {
         if let Some(Heard::Message(message)) = decode(&bytes) {
-            prop_assert!(message.name.len() <= NAME_BYTES_MAX && message.text.len() <= TEXT_BYTES_MAX);
+            prop_assert!(message.name.len() <= NAME_BYTES_MAX);
+            prop_assert!(message.text.len() <= TEXT_BYTES_MAX);
             prop_assert_eq!(decode(&message.encode()), Some(Heard::Message(message)));
         }
     }

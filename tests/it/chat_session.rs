@@ -23,11 +23,13 @@ fn joined() -> Session {
 }
 
 fn sent(effects: &[Effect]) -> Vec<(Kind, Id, &str)> {
-    let message = |effect| match effect {
-        &Effect::Send(ref m) => Some((m.kind, m.destination, m.text.as_str())),
-        _ => None,
-    };
-    effects.iter().filter_map(message).collect()
+    let mut sent = Vec::new();
+    for effect in effects {
+        if let Effect::Send(message) = effect {
+            sent.push((message.kind, message.destination, message.text.as_str()));
+        }
+    }
+    sent
 }
 
 fn shown(effects: &[Effect]) -> Vec<String> {

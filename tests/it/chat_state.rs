@@ -293,7 +293,10 @@ proptest! {
     /// there who has not said OI from where it is.
     #[test]
     fn only_who_is_there_hears_and_is_heard(
-        steps in proptest::collection::vec((any_kind(), 0..5_u32, 0..5_u32, 1..6_u16, 0..9_000_u64), 0..80),
+        steps in proptest::collection::vec(
+            (any_kind(), 0..5_u32, 0..5_u32, 1..6_u16, 0..9_000_u64),
+            0..80,
+        ),
     ) {
         let mut world = World::new();
         let mut known: BTreeMap<Id, u16> = BTreeMap::new();

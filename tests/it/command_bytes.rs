@@ -3,7 +3,7 @@
 use malha::command::calendar::Calendar;
 use malha::command::frame::{Framer, Piece};
 use malha::command::limits::{REQUEST_BYTES_MAX, SILENCE_MS};
-use malha::command::protocol::{Answer, Codec, Password, Request};
+use malha::command::protocol::{Answer, Answers, Codec, Password, Request};
 use malha::net::asked::Encode;
 use malha::net::clock::Wall;
 use malha::net::stream::Decode;
@@ -179,6 +179,41 @@ fn an_answer_that_went_astray_is_not_answered() {
     assert_eq!(Request::parse_datagram(b"time\n"), Some(Request::Time));
     let long = vec![b'x'; REQUEST_BYTES_MAX + 1];
     assert_eq!(Request::parse_datagram(&long), Some(Request::TooLong));
+}
+
+/// What a client makes of a piece that comes without terminator.
+fn heard(pieces: &[&str]) -> Vec<String> {
+    let mut answers = Answers::default();
+    let mut heard = Vec::new();
+    for piece in pieces {
+        answers.feed(piece.as_bytes());
+        heard.extend(answers.next());
+        if answers.patience_ms().is_some() {
+            answers.silence();
+            heard.extend(answers.next());
+        }
+    }
+    answers.silence();
+    heard.extend(answers.next());
+    heard
+}
+
+/// A client that took half an answer for one would take the rest for the next.
+#[test]
+fn half_an_answer_is_waited_for() {
+    let whole = Answer::Echo.text();
+    for at in 1..whole.len() {
+        if whole.is_char_boundary(at) {
+            assert_eq!(heard(&[&whole[..at], &whole[at..]]), [whole], "cut at {at}");
+            assert_eq!(heard(&[&whole[..at]]), [""; 0], "lost at {at}");
+        }
+    }
+    let time = "TIME: 2026-11-20 14:05:09.123456";
+    assert_eq!(heard(&[&time[..20], &time[20..]]), [time]);
+    assert_eq!(heard(&["OK"]), ["OK"]);
+    assert_eq!(heard(&["outra coisa"]), ["outra coisa"]);
+    // Who has ended one with a newline will end the next.
+    assert_eq!(heard(&["um\nou", "tra coisa\n"]), ["um", "outra coisa"]);
 }
 
 fn any_text() -> impl Strategy<Value = String> {

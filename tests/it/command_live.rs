@@ -1,179 +1,46 @@
-//! The command server as a program: the chapter's conversations again, connections, datagrams.
+//! The command server as a program: connections, limits, datagrams, starts and stops.
 
-use crate::command_naive;
-use crate::command_value::{self, USER, matched};
+use crate::command_server::{self, Folder, MALHA, Serving};
+use crate::command_value::USER;
 use crate::harness::{Person, Program, TempFile, WAIT, run, until};
-use crate::transcript::{self, Step};
-use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
-const MALHA: &str = env!("CARGO_BIN_EXE_malha");
-const CHAPTER: &str = include_str!("../../src/command/README.md");
-
 /// A server with its log.
-struct Server {
-    program: Program,
-    addr: SocketAddr,
-    log: TempFile,
+pub struct Server {
+    pub program: Program,
+    pub addr: SocketAddr,
+    pub log: String,
+    /// Gone with the server.
+    _folder: Folder,
 }
 
 impl Server {
-    fn start(more: &[&str]) -> Server {
-        let log = TempFile::new("");
-        let args = ["command", "server", "--listen", "127.0.0.1:0", "--log", log.path()];
-        let mut program = Program::start(MALHA, &[&args[..], more].concat());
-        let head = "listening on ";
-        let line = program.prints_one(head, |line| line.starts_with(head));
-        Server { program, addr: line[head.len()..].parse().unwrap(), log }
+    pub fn start(more: &[&str]) -> Server {
+        let folder = Folder::new();
+        let log = folder.path("log.txt");
+        let Serving { program, addr } = Serving::start(&log, more);
+        Server { program, addr, log, _folder: folder }
     }
 
-    /// Waits until the log has a line that ends so.
+    /// Waits until the log has such a line.
     #[track_caller]
-    fn logs(&self, line: &str) {
-        until(&format!("{line:?} in the log"), || {
-            let text = std::fs::read_to_string(self.log.path()).unwrap();
-            text.lines().any(|logged| logged.ends_with(&format!(" - {line}"))).then_some(())
-        });
+    pub fn logs(&self, line: &str) {
+        command_server::logs(&self.log, &format!(" - {line}\n"));
     }
 }
 
-#[test]
-fn the_conversations_of_the_chapter_hold() {
-    let told = transcript::in_chapter(CHAPTER, "transcript");
-    assert!(told.len() > 3, "the chapter tells nothing");
-    for text in told {
-        command_value::check(&text);
-        replay(&text, &["--udp"]);
-    }
-}
-
-#[test]
-fn those_with_names_and_passwords_hold() {
+/// A users file in which ana has the password `segredo`.
+pub fn ana() -> TempFile {
     let users = TempFile::new("");
     let password = std::str::from_utf8(USER.1).unwrap();
     let added = run(MALHA, &["command", "adduser", "--users", users.path(), USER.0], password);
     assert_eq!(added.0, Some(0), "{added:?}");
-    let told = transcript::in_chapter(CHAPTER, "transcript-users");
-    assert!(!told.is_empty());
-    for text in told {
-        command_value::check_with_users(&text);
-        replay(&text, &["--users", users.path()]);
-    }
+    users
 }
 
-/// What the chapter says of a program that takes one read for one request.
-#[test]
-fn a_naive_server_goes_wrong_as_told() {
-    let told = transcript::in_chapter(CHAPTER, "transcript-naive");
-    assert!(!told.is_empty());
-    for text in told {
-        let naive = command_naive::start();
-        play_all(&text, naive, None);
-    }
-}
-
-fn replay(text: &str, more: &[&str]) {
-    let server = Server::start(more);
-    play_all(text, server.addr, Some(&server));
-}
-
-fn play_all(text: &str, addr: SocketAddr, server: Option<&Server>) {
-    let mut stage = Stage { addr, server, people: BTreeMap::new() };
-    for step in joined(transcript::parse(text)) {
-        let played = catch_unwind(AssertUnwindSafe(|| stage.play(&step)));
-        played.unwrap_or_else(|panic| {
-            eprintln!("at step {step} on the program, in:\n{text}");
-            resume_unwind(panic)
-        });
-    }
-}
-
-/// What one says without being answered is one write here: a pause between two, if this machine is
-/// busy, could be longer than the 20 ms that end a request. The value is told piece by piece.
-fn joined(steps: Vec<Step>) -> Vec<Step> {
-    let mut joined: Vec<Step> = Vec::new();
-    for step in steps {
-        match (joined.last_mut(), step) {
-            (Some(Step::Says(who, bytes)), Step::Says(again, more)) if *who == again => {
-                bytes.extend(more);
-            }
-            (_, step) => joined.push(step),
-        }
-    }
-    joined
-}
-
-enum Speaker {
-    Stream(Person),
-    Datagrams(UdpSocket),
-}
-
-struct Stage<'a> {
-    addr: SocketAddr,
-    server: Option<&'a Server>,
-    people: BTreeMap<String, (Speaker, SocketAddr)>,
-}
-
-impl Stage<'_> {
-    fn play(&mut self, step: &Step) {
-        match step {
-            Step::Opens(who) => {
-                let person = Person::connect(self.addr);
-                let addr = person.socket.local_addr().unwrap();
-                self.people.insert(who.clone(), (Speaker::Stream(person), addr));
-            }
-            Step::OpensUdp(who) => {
-                let socket = datagrams(self.addr);
-                let addr = socket.local_addr().unwrap();
-                self.people.insert(who.clone(), (Speaker::Datagrams(socket), addr));
-            }
-            Step::Says(who, bytes) => match self.speaker(who) {
-                Speaker::Stream(person) => person.says_bytes(bytes),
-                Speaker::Datagrams(socket) => drop(socket.send(bytes).unwrap()),
-            },
-            Step::Hears(who, expected) => self.hears(who, expected),
-            Step::Closes(who) => drop(self.people.remove(who)),
-            Step::Ends(who) => match self.speaker(who) {
-                Speaker::Stream(person) => person.ends(),
-                Speaker::Datagrams(_) => panic!("datagrams do not end"),
-            },
-            Step::Logs(line) => {
-                let mut line = line.clone();
-                for (name, (_, addr)) in &self.people {
-                    line = line.replace(&format!("@{name} "), &format!("{addr} "));
-                }
-                self.server.unwrap().logs(&line);
-            }
-            other => panic!("{other} is no step here"),
-        }
-    }
-
-    fn hears(&mut self, who: &str, expected: &[u8]) {
-        match self.speaker(who) {
-            Speaker::Stream(person) if expected.contains(&b'\n') => {
-                let line = person.line();
-                let all = matched(expected, line.as_bytes()) == Some(line.len());
-                assert!(all, "expected {}, heard {line:?}", expected.escape_ascii());
-            }
-            Speaker::Stream(person) => person.hears_bytes(expected),
-            Speaker::Datagrams(socket) => {
-                let mut bytes = [0; 2048];
-                let size = socket.recv(&mut bytes).unwrap();
-                let heard = bytes[..size].escape_ascii();
-                assert_eq!(matched(expected, &bytes[..size]), Some(size), "heard {heard}");
-            }
-        }
-    }
-
-    fn speaker(&mut self, who: &str) -> &mut Speaker {
-        &mut self.people.get_mut(who).unwrap().0
-    }
-}
-
-fn datagrams(to: SocketAddr) -> UdpSocket {
+pub fn datagrams(to: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(WAIT)).unwrap();
     socket.connect(to).unwrap();
@@ -293,6 +160,53 @@ fn a_client_that_does_not_read_hurts_nobody_else() {
         other.asks("TIME", "TIME: ");
     }
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+/// What a new client is told first, if anything.
+fn first_line(addr: SocketAddr, request: &str) -> String {
+    let mut person = Person::connect(addr);
+    // One that is not let in is told so, and closed.
+    let _ = person.socket.write_all(request.as_bytes());
+    let mut line = String::new();
+    let _ = BufReader::new(person.socket).read_line(&mut line);
+    line
+}
+
+/// A connection that was reset before it was accepted costs nobody else a pause.
+#[test]
+fn connections_that_are_gone_at_once_hold_nobody_up() {
+    let server = Server::start(&[]);
+    for _ in 0..30 {
+        let socket = TcpStream::connect(server.addr).unwrap();
+        socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    let start = Instant::now();
+    // It may be refused while those before it are still being noticed.
+    until("a seat", || first_line(server.addr, "ECHO\n").starts_with("ECHO: ").then_some(()));
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+/// Who leaves while a password is checked keeps no seat, and is not counted; nobody's check is
+/// forgotten over it.
+#[test]
+fn those_who_leave_during_their_check_are_in_nobodys_way() {
+    let users = ana();
+    let server = Server::start(&["--users", users.path(), "--max-clients", "3"]);
+    for _ in 0..10 {
+        let mut person = Person::connect(server.addr);
+        // One too many is closed.
+        let _ = person.socket.write_all(b"AUTH ana errado\n");
+        person.half_closes();
+        drop(person);
+    }
+    until("an answer to the right password", || {
+        (first_line(server.addr, "AUTH ana segredo\n") == "OK\n").then_some(())
+    });
+    let text = std::fs::read_to_string(&server.log).unwrap();
+    for line in text.lines().filter(|line| line.contains(" conectado (")) {
+        let open: u32 = line.rsplit(['(', '/']).nth(1).unwrap().parse().unwrap();
+        assert!(open <= 3, "{line}");
+    }
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn what_may_be_a_password_is_not_logged() {
         a opens
         a> AUHT ana segredo
         a< ERROR: Autenticação necessária.
-        logs @a pedido não reconhecido (16 bytes)
+        logs @a pedido não reconhecido: (16 bytes)
         a> AUTH segredo
         a< ERROR: Autenticação necessária.
         logs @a pedido não reconhecido: AUTH ***

@@ -100,6 +100,13 @@ impl Program {
         self.prints_one(text, |line| line == text);
     }
 
+    /// The next line on standard error.
+    #[track_caller]
+    pub fn complains(&mut self) -> String {
+        let line = self.err.recv_timeout(WAIT);
+        line.unwrap_or_else(|error| panic!("nothing on standard error: {error}"))
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());

@@ -157,13 +157,16 @@ pub fn hint(expected: &[u8], received: &[u8]) -> &'static str {
 
 #[test]
 fn every_step_is_read_and_shown() {
-    let text = "p listens\na opens\nq opens peer\nu opens udp\na> REQ_ADD\na>> R\\n\\r\\0\\\\\na< OK(01)\n\
-                a<< OK\na closes\na ends\ntypes show peer\nprints no peer\nlogs @a x\nexits 1\nat 20\n# gone";
+    let text = "p listens\na opens\nq opens peer\nu opens udp\n\
+                a> REQ_ADD\na>> R\\n\\r\\0\\\\\na< OK(01)\n\
+                a<< OK\na closes\na ends\ntypes show peer\nprints no peer\n\
+                logs @a x\nexits 1\nat 20\n# gone";
     let shown: Vec<String> = parse(text).iter().map(Step::to_string).collect();
     assert_eq!(
         shown.join("|"),
-        "p listens|a opens|q opens peer|u opens udp|a>> REQ_ADD\\n|a>> R\\n\\r\\x00\\\\|a<< OK(01)\\n|a<< OK|\
-         a closes|a ends|types show peer|prints no peer|logs @a x|exits 1|at 20"
+        "p listens|a opens|q opens peer|u opens udp|a>> REQ_ADD\\n|\
+         a>> R\\n\\r\\x00\\\\|a<< OK(01)\\n|a<< OK|a closes|a ends|\
+         types show peer|prints no peer|logs @a x|exits 1|at 20"
     );
 }
 

@@ -6,7 +6,7 @@ mod passwords;
 use crate::command::calendar::Calendar;
 use crate::command::limits::{INBOX_EVENTS_MAX, PORT_TRIES_MAX};
 use crate::command::log::Log;
-use crate::command::protocol::{Answer, Codec, Request};
+use crate::command::protocol::{Answer, Codec, Guarded, Request};
 use crate::command::state::{Counters, Effect, Event, Setup, State, Turn, Verdict};
 use crate::command::users::Users;
 use crate::net::accept::{self, Gate};
@@ -15,6 +15,7 @@ use crate::net::capacity;
 use crate::net::clock::Clock;
 use crate::net::datagrams::Waker;
 use crate::net::failure::Failure;
+use crate::net::limits::LEAVERS_MAX;
 use crate::net::screen::Screen;
 use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
@@ -23,6 +24,7 @@ use crate::net::wait::{Inbox, Woken};
 use crossbeam_channel::{Sender, bounded};
 use passwords::Job;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
@@ -79,13 +81,16 @@ impl Server {
 
     /// Serves until `stop`. Returns when every thread that it started has ended.
     pub fn serve(&self, stop: &Stop) -> Result<(), Failure> {
-        let Config { screen, trace, calendar, clock, log, .. } = &self.config;
+        let Config { screen, trace, calendar, log, .. } = &self.config;
         let cannot_serve = || Failure::from_io("cannot serve".to_owned());
-        let mut log = Log::open(log, calendar, *clock, trace).map_err(cannot_serve())?;
+        let mut log = Log::open(log, calendar, trace).map_err(cannot_serve())?;
         screen.line(format_args!("listening on {}", self.addr));
         let served =
             thread::scope(|scope| Ok(Coordinator::start(scope, self, &mut log)?.run(stop)));
-        log.finish();
+        if !log.finish() {
+            let path = self.config.log.display();
+            trace.warn(format_args!("the log {path} takes nothing: its last lines are lost"));
+        }
         let counters = served.map_err(cannot_serve())?.report();
         if !counters.is_empty() {
             trace.warn(format_args!("{counters}"));
@@ -177,8 +182,8 @@ impl<'env> Coordinator<'env> {
         // From here on all senders are dropped before the inbox, also when a thread cannot start.
         coordinator.handle(Event::Started(*addr));
         if let Some(users) = &config.users {
-            // A connection has one turn out, so there is always room.
-            let (checks, jobs) = bounded(config.clients_max);
+            // A connection has one turn out, also one that leaves, so there is always room.
+            let (checks, jobs) = bounded(config.clients_max + LEAVERS_MAX);
             coordinator.checks = Some(checks);
             let inbox_in = inbox_in.clone();
             threads::spawn(scope, "passwords".to_owned(), move || {
@@ -223,7 +228,7 @@ impl<'env> Coordinator<'env> {
         let event = match input {
             Input::Client(Asked::Turn(conn, turn)) => {
                 for request in &turn.questions {
-                    trace.wire(&format_args!("c{}", conn.0), '>', request);
+                    self.trace_request(&format_args!("c{}", conn.0), request);
                 }
                 Event::Asked(conn, turn)
             }
@@ -233,8 +238,7 @@ impl<'env> Coordinator<'env> {
                 trace.event(format_args!("ev=open conn=c{} addr={addr} open={status}", conn.0));
                 Event::Opened(conn, addr)
             }
-            // It may still read what its password's check brings.
-            Input::Client(Asked::Left(_)) => return,
+            Input::Client(Asked::Left(conn)) => Event::Left(conn),
             Input::Client(Asked::Closed(conn, failure)) => {
                 self.askers.remove(&conn);
                 trace.event(format_args!("ev=close conn=c{} error={failure:?}", conn.0));
@@ -247,12 +251,20 @@ impl<'env> Coordinator<'env> {
             }
             Input::Client(Asked::NotAccepted(error)) => Event::Failed(format!("accept: {error}")),
             Input::Datagram(addr, request) => {
-                trace.wire(&format_args!("u{addr}"), '>', &request);
+                self.trace_request(&format_args!("u{addr}"), &request);
                 Event::Datagram(addr, request)
             }
             Input::Checked(conn, verdict) => Event::Checked(conn, verdict),
         };
         self.handle(event);
+    }
+
+    fn trace_request(&self, who: &dyn Display, request: &Request) {
+        let trace = &self.config.trace;
+        match self.config.users {
+            Some(_) => trace.wire(who, '>', &Guarded(request)),
+            None => trace.wire(who, '>', request),
+        }
     }
 
     fn handle(&mut self, event: Event) {

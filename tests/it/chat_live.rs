@@ -1,0 +1,350 @@
+//! The chat as programs: datagrams, the terminal client, who may ask the pages (chat spec).
+
+use crate::harness::{Program, WAIT, run, until};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+pub const MALHA: &str = env!("CARGO_BIN_EXE_malha");
+
+/// A chat server.
+pub struct Server {
+    pub program: Program,
+    pub addr: SocketAddr,
+}
+
+impl Server {
+    pub fn start(more: &[&str]) -> Server {
+        let mut program =
+            Program::start(MALHA, &[&["chat", "server", "--listen", "127.0.0.1:0"], more].concat());
+        let addr = said(&mut program, "listening on ").parse().unwrap();
+        Server { program, addr }
+    }
+
+    /// One with a page, and where the page is.
+    pub fn with_page(more: &[&str]) -> (Server, String) {
+        let mut server = Server::start(&[&["--web", "127.0.0.1:0"], more].concat());
+        let url = said(&mut server.program, "page at ");
+        (server, url)
+    }
+}
+
+/// What a program says behind `head`.
+#[track_caller]
+pub fn said(program: &mut Program, head: &str) -> String {
+    program.prints_one(head, |line| line.starts_with(head))[head.len()..].to_owned()
+}
+
+/// A program in the wild.
+pub struct Wild(pub UdpSocket);
+
+impl Wild {
+    pub fn new(server: SocketAddr) -> Wild {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(WAIT)).unwrap();
+        socket.connect(server).unwrap();
+        Wild(socket)
+    }
+
+    /// One that has said OI.
+    #[track_caller]
+    pub fn join(server: SocketAddr, id: u32, name: &str) -> Wild {
+        let wild = Wild::new(server);
+        wild.says(0, id, 0, name.as_bytes(), b"");
+        wild.hears(0, 0, "Conexão aceita.");
+        wild
+    }
+
+    /// Unpadded, the size in characters.
+    pub fn says(&self, kind: u32, origin: u32, to: u32, name: &[u8], text: &[u8]) {
+        let size = String::from_utf8_lossy(text).chars().count() as u32;
+        let mut bytes: Vec<u8> =
+            [kind, origin, to, size].into_iter().flat_map(u32::to_be_bytes).collect();
+        bytes.extend_from_slice(name);
+        bytes.resize(36, 0);
+        bytes.extend_from_slice(text);
+        self.0.send(&bytes).unwrap();
+    }
+
+    /// The next datagram: kind, origin and text.
+    #[track_caller]
+    pub fn heard(&self) -> (u32, u32, String) {
+        let mut bytes = [0; 2048];
+        let size = self.0.recv(&mut bytes).expect("a datagram");
+        assert_eq!(size, 176, "we always send 176 bytes");
+        let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        let text = &bytes[36..36 + number(12) as usize];
+        (number(0), number(4), String::from_utf8(text.to_vec()).unwrap())
+    }
+
+    #[track_caller]
+    pub fn hears(&self, kind: u32, origin: u32, text: &str) {
+        assert_eq!(self.heard(), (kind, origin, text.to_owned()));
+    }
+}
+
+#[test]
+fn programs_in_the_wild_talk_and_no_letter_is_lost() {
+    let server = Server::start(&[]);
+    let ana = Wild::join(server.addr, 1, "Ana");
+    let joao = Wild::join(server.addr, 2, "João");
+    ana.says(2, 1, 0, b"Ana", "é assim, não é? ção".as_bytes());
+    for one in [&ana, &joao] {
+        one.hears(2, 1, "é assim, não é? ção");
+    }
+    joao.says(2, 2, 1, b"Joao", "ã".repeat(70).as_bytes());
+    ana.hears(2, 2, &"ã".repeat(70));
+    joao.says(2, 2, 1, b"Joao", ("ã".repeat(70) + "x").as_bytes());
+    joao.hears(3, 0, "Texto com mais de 140 bytes.");
+    joao.says(2, 2, 1, b"Joao", b"ol\xe1");
+    joao.hears(3, 0, "Nome ou texto não é UTF-8.");
+    joao.says(4, 2, 0, b"", b"");
+    joao.hears(2, 0, "Clientes conectados: 1: Ana, 2: João");
+    joao.says(1, 2, 0, b"", b"");
+    ana.says(2, 1, 2, b"", b"ainda?");
+    ana.hears(3, 0, "ID de destino não encontrado.");
+}
+
+#[test]
+fn what_is_no_datagram_of_ours_is_counted() {
+    let mut server = Server::start(&[]);
+    let ana = Wild::join(server.addr, 1, "Ana");
+    for size in [0, 1, 35, 1025, 5000] {
+        ana.0.send(&vec![0; size]).unwrap();
+    }
+    ana.says(4, 1, 0, b"", b"");
+    ana.hears(2, 0, "Clientes conectados: 1: Ana");
+    server.program.signal("-INT");
+    ana.hears(2, 0, "Servidor desligado. Conexão encerrada.");
+    let (code, _, err) = server.program.ends();
+    assert_eq!((code, err), (Some(0), vec!["malformed=5".to_owned()]));
+}
+
+#[test]
+fn status_comes_as_often_as_told() {
+    let server = Server::start(&["--status-every", "0.2"]);
+    let ana = Wild::join(server.addr, 1, "Ana");
+    let (kind, origin, text) = ana.heard();
+    assert_eq!((kind, origin), (2, 0));
+    assert!(text.starts_with("Servidor ativo há ") && text.contains("Clientes conectados: 1."));
+}
+
+/// A client that ends its thread, or its process, hears the same words as one that stays.
+#[test]
+fn the_terminal_client_joins_talks_and_leaves() {
+    let server = Server::start(&[]);
+    let bia = Wild::join(server.addr, 2, "Bia");
+    let addr = server.addr.to_string();
+    let args = ["chat", "client", "--connect", &addr, "--id", "1", "--name", "Ana"];
+    let mut ana = Program::start(MALHA, &args);
+    ana.types("olá a todos");
+    ana.types("/to 2 só para ti");
+    ana.types("/list");
+    ana.types("/to Bia errado");
+    ana.prints("[Servidor] Conexão aceita.");
+    ana.prints("[Broadcast] Ana: olá a todos");
+    ana.prints("[Servidor] Clientes conectados: 1: Ana, 2: Bia");
+    bia.hears(2, 1, "olá a todos");
+    bia.hears(2, 1, "só para ti");
+    bia.says(2, 2, 1, b"Bia", "oi\u{1b}[2J".as_bytes());
+    ana.prints("[Privado] Bia: oi\\u{1b}[2J");
+    ana.types("/to 9 ninguém");
+    ana.prints("[ERRO] ID de destino não encontrado.");
+    ana.types("/quit");
+    ana.exits(0);
+    bia.says(2, 2, 1, b"Bia", b"ainda?");
+    bia.hears(3, 0, "ID de destino não encontrado.");
+}
+
+#[test]
+fn the_end_of_input_is_a_goodbye() {
+    let server = Server::start(&[]);
+    let bia = Wild::join(server.addr, 2, "Bia");
+    let addr = server.addr.to_string();
+    let args = ["chat", "client", "--connect", &addr, "--id", "1", "--name", "Ana"];
+    let (code, _, err) = run(MALHA, &args, "até logo\n");
+    assert_eq!((code, err), (Some(0), vec![]));
+    bia.hears(2, 1, "até logo");
+    bia.says(2, 2, 1, b"Bia", b"ainda?");
+    bia.hears(3, 0, "ID de destino não encontrado.");
+}
+
+#[test]
+fn nobody_there_is_said_after_five_times() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    silent.set_read_timeout(Some(WAIT)).unwrap();
+    let addr = silent.local_addr().unwrap().to_string();
+    let args = ["chat", "client", "--connect", &addr, "--id", "1", "--name", "Ana"];
+    let mut client = Program::start(MALHA, &args);
+    for _ in 0..5 {
+        let mut bytes = [0; 2048];
+        let size = silent.recv(&mut bytes).unwrap();
+        assert_eq!((size, &bytes[..8]), (176, &[0, 0, 0, 0, 0, 0, 0, 1][..]));
+    }
+    let (code, _, err) = client.ends();
+    assert_eq!(
+        (code, err),
+        (Some(1), vec![format!("error: cannot join {addr}: nenhuma resposta")])
+    );
+}
+
+#[test]
+fn an_id_in_use_is_said_and_ends_it() {
+    let server = Server::start(&[]);
+    let _bia = Wild::join(server.addr, 1, "Bia");
+    let addr = server.addr.to_string();
+    let args = ["chat", "client", "--connect", &addr, "--id", "1", "--name", "Ana"];
+    let (code, _, err) = run(MALHA, &args, "");
+    assert_eq!((code, err), (Some(1), vec![format!("error: cannot join {addr}: ID já em uso.")]));
+}
+
+/// A datagram from elsewhere is not the server's.
+#[test]
+fn a_client_hears_its_server_only() {
+    let server = Server::start(&[]);
+    let bia = Wild::join(server.addr, 2, "Bia");
+    let addr = server.addr.to_string();
+    let args =
+        ["chat", "client", "--connect", &addr, "--id", "1", "--name", "A", "--trace", "wire"];
+    let mut ana = Program::start(MALHA, &args);
+    ana.prints("[Servidor] Conexão aceita.");
+    let listing = Wild::new(server.addr);
+    listing.says(0, 3, 0, b"x", b"");
+    listing.heard();
+    bia.says(2, 2, 1, b"Bia", b"um");
+    ana.prints("[Privado] Bia: um");
+    ana.signal("-INT");
+    ana.exits(0);
+}
+
+#[test]
+fn a_name_that_is_too_long_is_a_usage_error() {
+    let name = "á".repeat(11);
+    let args = ["chat", "client", "--id", "1", "--name", &name];
+    let (code, _, err) = run(MALHA, &args, "");
+    assert_eq!((code, err.len()), (Some(2), 1), "{err:?}");
+    assert!(err[0].contains("1 to 20 bytes"), "{err:?}");
+    let (code, _, err) = run(MALHA, &["chat", "client", "--name", "Ana"], "");
+    assert_eq!((code, err.len()), (Some(2), 1), "{err:?}");
+}
+
+#[test]
+fn a_second_server_on_the_same_port_says_why_not() {
+    let server = Server::start(&[]);
+    let addr = server.addr.to_string();
+    let (code, _, err) = run(MALHA, &["chat", "server", "--listen", &addr], "");
+    assert_eq!((code, err.len()), (Some(1), 1), "{err:?}");
+    assert!(err[0].starts_with(&format!("error: cannot listen on {addr}: ")), "{err:?}");
+}
+
+/// What the page's server answers, whole.
+fn http(addr: &str, request: &str) -> String {
+    let mut socket = TcpStream::connect(addr).unwrap();
+    socket.set_read_timeout(Some(WAIT)).unwrap();
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+fn page_addr(url: &str) -> String {
+    url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+}
+
+#[test]
+fn a_page_from_elsewhere_cannot_drive_ours() {
+    let (server, url) = Server::with_page(&[]);
+    let addr = page_addr(&url);
+    let port = addr.rsplit(':').next().unwrap();
+    let post = |host: &str, more: &str| {
+        let head =
+            format!("POST /stop HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n{more}\r\n{{}}");
+        http(&addr, &head).lines().next().unwrap_or_default().to_owned()
+    };
+    let json = "Content-Type: application/json\r\n";
+    for (host, more) in [
+        ("evil.example", json.to_owned()),
+        (&format!("evil.example:{port}"), json.to_owned()),
+        ("127.0.0.1", json.to_owned()),
+        (&format!("localhost.evil.example:{port}"), json.to_owned()),
+        (&addr, format!("{json}Origin: http://evil.example\r\n")),
+        (&addr, format!("{json}Origin: null\r\n")),
+        (&addr, format!("{json}Origin: https://{addr}\r\n")),
+        (&addr, format!("{json}Origin: http://localhost:{port}\r\n")),
+    ] {
+        assert_eq!(post(host, &more), "HTTP/1.1 403 Forbidden", "{host} {more}");
+    }
+    // What a form can send without asking first.
+    let form = "Content-Type: text/plain\r\n";
+    assert_eq!(post(&addr, form), "HTTP/1.1 400 Bad Request");
+    for path in ["/", "/events", "/live.js"] {
+        let get = format!("GET {path} HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n");
+        assert!(http(&addr, &get).starts_with("HTTP/1.1 403 "), "{path}");
+    }
+    // The server is still there; asked by its own page, it stops.
+    let ana = Wild::join(server.addr, 1, "Ana");
+    assert_eq!(post(&addr, &format!("{json}Origin: http://{addr}\r\n")), "HTTP/1.1 200 OK");
+    ana.hears(2, 0, "Servidor desligado. Conexão encerrada.");
+}
+
+#[test]
+fn what_is_no_request_is_refused() {
+    let (_server, url) = Server::with_page(&[]);
+    let addr = page_addr(&url);
+    let host = format!("Host: {addr}\r\n");
+    for (request, status) in [
+        ("\x16\x03\x01\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), "400"),
+        (format!("GET / HTTP/1.1\r\n{host}{host}\r\n"), "400"),
+        (format!("GET /../Cargo.toml HTTP/1.1\r\n{host}\r\n"), "404"),
+        (format!("DELETE / HTTP/1.1\r\n{host}\r\n"), "405"),
+        (format!("POST /stop HTTP/1.1\r\n{host}Content-Length: 99999\r\n\r\n"), "413"),
+        (format!("POST /stop HTTP/1.1\r\n{host}Content-Length: -1\r\n\r\n"), "400"),
+        (format!("POST /stop HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n"), "400"),
+        (format!("GET / HTTP/1.1\r\n{host}X: {}\r\n\r\n", "x".repeat(9_000)), "413"),
+    ] {
+        let answer = http(&addr, &request);
+        let first: String = request.chars().take(60).collect();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{first:?}: {answer}");
+    }
+    let answer = http(&addr, &format!("GET /?x=1 HTTP/1.1\r\n{host}\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("default-src 'self'"));
+}
+
+/// Somebody who connects and says nothing, or half a request, holds nobody up.
+#[test]
+fn slow_browsers_hold_nobody_up() {
+    let (mut server, url) = Server::with_page(&[]);
+    let addr = page_addr(&url);
+    let slow: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(&addr).unwrap()).collect();
+    (&slow[0]).write_all(b"GET / HT").unwrap();
+    let start = Instant::now();
+    let answer = http(&addr, &format!("GET / HTTP/1.1\r\nHost: {addr}\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 200 ") && start.elapsed() < Duration::from_secs(3));
+    let listening = TcpStream::connect(&addr).unwrap();
+    (&listening)
+        .write_all(format!("GET /events HTTP/1.1\r\nHost: {addr}\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut first = [0; 12];
+    (&listening).read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let start = Instant::now();
+    server.program.signal("-INT");
+    server.program.exits(0);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[test]
+fn nothing_stays_behind_when_pages_come_and_go() {
+    let (server, url) = Server::with_page(&[]);
+    let addr = page_addr(&url);
+    let pid = server.program.pid();
+    let count = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let get = format!("GET / HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+    http(&addr, &get);
+    let before = count();
+    for _ in 0..100 {
+        http(&addr, &get);
+    }
+    until("as many descriptors as before", || (count() <= before).then_some(()));
+}

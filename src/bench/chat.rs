@@ -74,17 +74,39 @@ impl ChatArgs {
             });
         }
         bar.finish_and_clear();
-        let chat = start()?;
-        for rate in RATES {
-            let (sent, delivered) = deliver(chat.addr, rate).map_err(failed())?;
-            let share = delivered as f64 / sent as f64 * 100.0;
-            table::print(
-                &[60],
-                &[&format!("{sent} messages in 1 s: {delivered} delivered, {share:.2} %")],
-            );
-        }
-        Ok(())
+        losses()
     }
+}
+
+/// How many messages arrive at rising rates, and where loss begins.
+fn losses() -> Result<(), Failure> {
+    let failed = || Failure::from_io("the load failed".to_owned());
+    let say = |line: String| table::print(&[60], &[&line]);
+    let chat = start()?;
+    let mut begins = None;
+    for rate in RATES {
+        let Delivery { sent, delivered, buffer_bytes } =
+            deliver(chat.addr, rate).map_err(failed())?;
+        if rate == RATES[0] {
+            say(format!("receive buffers of {} KiB, bursts of {BURST_MS} ms", buffer_bytes / 1024));
+        }
+        let share = delivered as f64 / sent as f64 * 100.0;
+        say(format!("{sent} messages in 1 s: {delivered} delivered, {share:.2} %"));
+        begins = begins.or((delivered < sent).then_some(sent));
+    }
+    say(match begins {
+        Some(rate) => format!("loss begins below {rate} messages a second"),
+        None => "nothing was lost".to_owned(),
+    });
+    Ok(())
+}
+
+/// What came of a rate.
+struct Delivery {
+    sent: u64,
+    delivered: u64,
+    /// What the system keeps for a socket, in its own counting.
+    buffer_bytes: usize,
 }
 
 fn start() -> Result<Server, Failure> {
@@ -148,9 +170,10 @@ fn exchange(server: SocketAddr, clients: usize, to_all: bool, ms: u64) -> io::Re
 }
 
 /// Sends for a second at a rate, and counts what arrives.
-fn deliver(server: SocketAddr, rate: u64) -> io::Result<(u64, u64)> {
+fn deliver(server: SocketAddr, rate: u64) -> io::Result<Delivery> {
     let (from, to) = (Client::join(server, 1)?, Client::join(server, 2)?);
     SockRef::from(&to.socket).set_recv_buffer_size(RECEIVE_BYTES)?;
+    let buffer_bytes = SockRef::from(&to.socket).recv_buffer_size()?;
     let message = from.message(Kind::Text, to.id);
     let (stopper, stop) = stop_pair();
     thread::scope(|scope| {
@@ -179,6 +202,6 @@ fn deliver(server: SocketAddr, rate: u64) -> io::Result<(u64, u64)> {
         for client in [&from, &to] {
             client.socket.send(&client.message(Kind::Bye, SERVER))?;
         }
-        Ok((sent, delivered))
+        Ok(Delivery { sent, delivered, buffer_bytes })
     })
 }

@@ -3,6 +3,7 @@
 
 mod browser;
 mod chat_bytes;
+mod chat_chapter;
 mod chat_live;
 mod chat_pages;
 mod chat_session;

@@ -7,6 +7,7 @@
 //! | [`grid`] | smart-grid servers, linked in pairs, and their clients |
 //! | [`command`] | a TCP command server and its client |
 //! | [`chat`] | messages over UDP, with pages in the browser |
+//! | [`charging`] | electric vehicles and charging stations over MQTT |
 //! | [`cli`] | the command line |
 
 #[cfg(feature = "bench")]
@@ -15,6 +16,8 @@ pub mod net;
 #[cfg(feature = "web")]
 pub mod web;
 
+#[cfg(feature = "charging")]
+pub mod charging;
 #[cfg(feature = "chat")]
 pub mod chat;
 #[cfg(feature = "command")]

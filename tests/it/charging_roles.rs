@@ -1,0 +1,1 @@
+//! The four roles as values.

@@ -3,6 +3,7 @@
 
 mod browser;
 mod charging_choice;
+mod charging_end_to_end;
 mod charging_payload;
 mod charging_roles;
 mod chat_bytes;

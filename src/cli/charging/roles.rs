@@ -73,13 +73,13 @@ impl Link {
 /// The server that knows all stations, and answers what no sector server can
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  malha charging central --broker 127.0.0.1:1883")]
-pub(super) struct CentralArgs {
+pub(in crate::cli) struct CentralArgs {
     #[command(flatten)]
     link: Link,
 }
 
 impl CentralArgs {
-    pub(super) fn run(self) -> Result<u8, Failure> {
+    pub(in crate::cli) fn run(self) -> Result<u8, Failure> {
         self.link.play("central", |_| Central::new(Rule::Least))
     }
 }
@@ -87,7 +87,7 @@ impl CentralArgs {
 /// The server of one quadrant: it knows the stations there, and answers the vehicles there
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  malha charging sector --quadrant 1")]
-pub(super) struct SectorArgs {
+pub(in crate::cli) struct SectorArgs {
     /// 1: latitude and longitude from 0 up; then against the clock
     #[arg(long, value_name = "1|2|3|4", value_parser = quadrant)]
     quadrant: Quadrant,
@@ -96,7 +96,7 @@ pub(super) struct SectorArgs {
 }
 
 impl SectorArgs {
-    pub(super) fn run(self) -> Result<u8, Failure> {
+    pub(in crate::cli) fn run(self) -> Result<u8, Failure> {
         let name = format!("setor-{}", self.quadrant);
         self.link.play(&name, |_| Sector::new(self.quadrant, Rule::Least))
     }
@@ -107,7 +107,7 @@ impl SectorArgs {
 #[command(after_help = "Examples:\n  \
     malha charging station\n  \
     malha charging station --id posto-centro --at 10,-20 --minutes-per-car 5")]
-pub(super) struct StationArgs {
+pub(in crate::cli) struct StationArgs {
     /// What it is called; without this, a name that nobody has
     #[arg(long, value_name = "NAME", value_parser = id)]
     id: Option<Id>,
@@ -122,7 +122,7 @@ pub(super) struct StationArgs {
 }
 
 impl StationArgs {
-    pub(super) fn run(self) -> Result<u8, Failure> {
+    pub(in crate::cli) fn run(self) -> Result<u8, Failure> {
         let mut dice = Dice::seeded(dice::any_seed());
         let id = self.id.or_else(|| any_id("posto", &mut dice));
         let id = id.ok_or_else(unnamed)?;
@@ -138,7 +138,7 @@ impl StationArgs {
 #[command(after_help = "Examples:\n  \
     malha charging vehicle\n  \
     malha charging vehicle --at 0,0 --tendency fast --battery 25")]
-pub(super) struct VehicleArgs {
+pub(in crate::cli) struct VehicleArgs {
     /// What it is called; without this, a name that nobody has
     #[arg(long, value_name = "NAME", value_parser = id)]
     id: Option<Id>,
@@ -156,7 +156,7 @@ pub(super) struct VehicleArgs {
 }
 
 impl VehicleArgs {
-    pub(super) fn run(self) -> Result<u8, Failure> {
+    pub(in crate::cli) fn run(self) -> Result<u8, Failure> {
         let mut dice = Dice::seeded(dice::any_seed());
         let id = self.id.or_else(|| any_id("vehicle", &mut dice));
         let id = id.ok_or_else(unnamed)?;

@@ -6,3 +6,5 @@ pub mod payload;
 pub mod world;
 
 pub mod roles;
+
+pub mod simulate;

@@ -77,6 +77,9 @@ pub struct Weather {
     pub delay_ms_max: u32,
 }
 
+/// For whom, on which topic, what, whether it was retained.
+type Message = (String, String, Vec<u8>, bool);
+
 pub struct World {
     pub now: Millis,
     pub players: BTreeMap<String, Player>,
@@ -85,8 +88,7 @@ pub struct World {
     pub told: Vec<(Millis, String, Line)>,
     pub said: Vec<(Millis, String, Said)>,
     retained: BTreeMap<String, Vec<u8>>,
-    /// For whom, on which topic, what, whether it was retained.
-    under_way: BTreeMap<(Millis, u64), (String, String, Vec<u8>, bool)>,
+    under_way: BTreeMap<(Millis, u64), Message>,
     sent: u64,
     dice: Dice,
 }

@@ -1,5 +1,7 @@
 //! The command line: parse, dispatch, exit code.
 
+#[cfg(feature = "charging")]
+mod charging;
 #[cfg(feature = "chat")]
 mod chat;
 #[cfg(feature = "command")]
@@ -17,7 +19,7 @@ use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use clap::{Parser, Subcommand};
 use parking_lot::Mutex;
 use std::fmt;
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -53,6 +55,10 @@ enum System {
     #[cfg(feature = "chat")]
     #[command(subcommand)]
     Chat(chat::Chat),
+    /// Electric vehicles and charging stations over MQTT, and the broker
+    #[cfg(feature = "charging")]
+    #[command(subcommand)]
+    Charging(charging::Charging),
     /// Load, and comparison with a bare server in the same run
     #[cfg(feature = "bench")]
     #[command(subcommand)]
@@ -76,6 +82,8 @@ pub fn malha() -> ExitCode {
         System::Command(command) => command.run(),
         #[cfg(feature = "chat")]
         System::Chat(chat) => chat.run(),
+        #[cfg(feature = "charging")]
+        System::Charging(charging) => charging.run(),
         #[cfg(feature = "bench")]
         System::Bench(bench) => finish(bench.run()),
     }
@@ -192,14 +200,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// `ADDR:PORT`, `[::1]:PORT` or `NAME:PORT`.
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
 #[derive(Debug, Clone)]
 struct Endpoint {
     host: String,
     port: u16,
 }
 
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
 impl std::str::FromStr for Endpoint {
     type Err = String;
 
@@ -211,14 +219,14 @@ impl std::str::FromStr for Endpoint {
     }
 }
 
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
 }
 
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
 impl Endpoint {
     fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
         let found = crate::net::dial::resolve(&self.host, self.port);

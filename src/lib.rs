@@ -7,7 +7,7 @@
 //! | [`grid`] | smart-grid servers, linked in pairs, and their clients |
 //! | [`command`] | a TCP command server and its client |
 //! | [`chat`] | messages over UDP, with pages in the browser |
-//! | [`charging`] | electric vehicles and charging stations over MQTT |
+//! | [`charging`] | electric vehicles and charging stations over MQTT, and the broker |
 //! | [`cli`] | the command line |
 
 #[cfg(feature = "bench")]

@@ -11,12 +11,12 @@ use crate::command::limits::{
 };
 use crate::command::server::{Config, Server};
 use crate::command::stress::{self, Load};
-use crate::command::users::{self, Users};
 use crate::net::capacity;
 use crate::net::failure::Failure;
 use crate::net::limits::{LINE_BYTES_MAX, LINES_MAX};
 use crate::net::lines::{self, Settings, Typed};
 use crate::net::progress;
+use crate::net::users::{self, Users};
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::{Receiver, bounded};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -194,7 +194,7 @@ impl ClientArgs {
         let (clients, requests) = (self.clients.unwrap_or(10), self.requests.unwrap_or(1000));
         let load = Load { addrs: self.connect.resolve()?, clients: clients as usize, requests };
         let what = || format!("cannot run {clients} clients");
-        capacity::check(load.clients).map_err(|why| Failure { what: what(), why })?;
+        capacity::check(load.clients, 1).map_err(|why| Failure { what: what(), why })?;
         let bar = progress::bar(clients * requests);
         let report = stress::run(&load, &running.stop, &bar).map_err(Failure::from_io(what()))?;
         bar.finish_and_clear();

@@ -1,5 +1,7 @@
 //! Every number of the command server, and why it is that number.
 
+use crate::net::limits::{USER_BYTES_MAX, USER_PASSWORD_BYTES_MAX};
+
 /// Clients at a time, unless `--max-clients` says otherwise (spec: Server).
 pub const CLIENTS_MAX: usize = 10;
 
@@ -19,18 +21,8 @@ pub const IDLE_MS_LIMIT: u64 = 86_400_000;
 
 /// Wrong passwords of one connection, of which the last closes it (spec: Server).
 pub const WRONG_PASSWORDS_MAX: u32 = 3;
-/// How long passwords rest after a wrong one, in times that its check took. One thread checks
-/// them all, one after the other, so guessing costs a quarter of one processor, whoever guesses.
-pub const REST_PER_CHECK: u32 = 3;
-/// Memory that the check of a password may take, in KiB: ours take 19 MiB. A server must be able to
-/// end while it checks one.
-pub const HASH_KIB_MAX: u32 = 256 * 1024;
-/// Passes over that memory; ours take 2.
-pub const HASH_PASSES_MAX: u32 = 16;
-/// A name on a line of the users file, in bytes.
-pub const NAME_BYTES_MAX: usize = 64;
-/// A password, in bytes: `AUTH name password` must be a request.
-pub const PASSWORD_BYTES_MAX: usize = REQUEST_BYTES_MAX - NAME_BYTES_MAX - "AUTH  ".len();
+const _: () =
+    assert!(USER_BYTES_MAX + USER_PASSWORD_BYTES_MAX + "AUTH  ".len() <= REQUEST_BYTES_MAX);
 
 /// Events that may wait for the coordinator beside one turn for each connection.
 pub const INBOX_EVENTS_MAX: usize = 64;

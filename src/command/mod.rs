@@ -10,7 +10,6 @@ pub mod state;
 
 pub mod log;
 pub mod server;
-pub mod users;
 
 pub mod client;
 

@@ -4,6 +4,7 @@ use crate::command::limits::WRONG_PASSWORDS_MAX;
 use crate::command::protocol::{Answer, Guarded, Password, Request};
 use crate::net::asked::{self, ConnId};
 use crate::net::clock::{Millis, Moment};
+use crate::net::users::Verdict;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -36,17 +37,6 @@ pub enum Event {
     Stopped,
     /// Time passed.
     Tick,
-}
-
-/// What came of a password's check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is right.
-    Right,
-    /// It is not the password of that name.
-    Wrong,
-    /// Nobody has that name.
-    Nobody,
 }
 
 /// Everything that may come of it.

@@ -8,17 +8,17 @@ use std::fs;
 
 /// `Err` names the first limit that is too low and how to raise it.
 ///
-/// One connection costs one descriptor and one thread. Where the limits cannot be read (not
+/// One connection costs one descriptor and so many threads. Where the limits cannot be read (not
 /// Linux), nothing is refused.
-pub fn check(connections: usize) -> Result<(), String> {
+pub fn check(connections: usize, threads_each: usize) -> Result<(), String> {
     let descriptors = fs::read_to_string("/proc/self/limits").ok().and_then(soft_descriptors);
     let maps = fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(number);
-    compare(connections, descriptors, maps)
+    compare((connections, threads_each), descriptors, maps)
 }
 
 /// [`check`] with the limits given.
 pub fn compare(
-    connections: usize,
+    (connections, threads_each): (usize, usize),
     descriptors_max: Option<usize>,
     maps_max: Option<usize>,
 ) -> Result<(), String> {
@@ -29,7 +29,8 @@ pub fn compare(
              raise it with `ulimit -n {descriptors}`"
         ));
     }
-    let maps = connections.saturating_mul(MAPS_PER_THREAD).saturating_add(MAPS_RESERVE);
+    let threads = connections.saturating_mul(threads_each);
+    let maps = threads.saturating_mul(MAPS_PER_THREAD).saturating_add(MAPS_RESERVE);
     if let Some(max) = maps_max.filter(|max| *max < maps) {
         return Err(format!(
             "they need {maps} memory maps, {MAPS_PER_THREAD} a thread, and the \

@@ -16,6 +16,9 @@ pub const READ_BYTES_MAX: usize = 4096;
 /// Bytes taken from a pushed link by one `read`: what has come together for many clients.
 pub const LINK_READ_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes after which a link's writer looks for no more frames to join before it writes.
+pub const WRITE_BYTES_MAX: usize = 256 * 1024;
+
 /// Messages of one connection that make one turn. What is left over makes the next turn, so one
 /// who sends ahead holds the coordinator for no longer than this many messages at a time.
 pub const TURN_MESSAGES_MAX: usize = 128;
@@ -75,6 +78,19 @@ pub const LINES_MAX: usize = 64;
 pub const LINE_BYTES_MAX: usize = 4096;
 /// Lines that the arrow keys bring back.
 pub const HISTORY_LINES_MAX: usize = 200;
+
+/// How long passwords rest after a wrong one, in times that its check took. One thread checks
+/// them all, one after the other, so guessing costs a quarter of one processor, whoever guesses.
+pub const REST_PER_CHECK: u32 = 3;
+/// Memory that the check of a password may take, in KiB: ours take 19 MiB. A server must be able to
+/// end while it checks one.
+pub const HASH_KIB_MAX: u32 = 256 * 1024;
+/// Passes over that memory; ours take 2.
+pub const HASH_PASSES_MAX: u32 = 16;
+/// A name on a line of the users file, in bytes.
+pub const USER_BYTES_MAX: usize = 64;
+/// A password, in bytes: with its name it must be a request of `command`.
+pub const USER_PASSWORD_BYTES_MAX: usize = 954;
 
 /// Memory maps that one thread costs: its stack, the guard below it, and the signal stack with
 /// its guard.

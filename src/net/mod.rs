@@ -26,3 +26,5 @@ pub mod lines;
 #[cfg(feature = "figures")]
 pub mod progress;
 pub mod screen;
+#[cfg(feature = "users")]
+pub mod users;

@@ -1,10 +1,10 @@
 //! A connection on which both sides may speak at any time, as the coordinator sees it.
 //!
 //! Two threads serve it. The reader blocks on the socket and then on the inbox; the writer blocks
-//! on the outbox and then on the socket. The coordinator blocks on neither.
+//! on the outbox, then on the socket, and on the inbox if a frame is to be reported. The coordinator blocks on neither.
 
 use crate::net::accept::Seats;
-use crate::net::limits::{LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX};
+use crate::net::limits::{LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, WRITE_BYTES_MAX};
 use crate::net::stream::{Decode, Reader, write_all};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
@@ -28,7 +28,9 @@ pub enum Pushed<H> {
     Opened(LinkId, SocketAddr, Outbox),
     /// All complete messages of one read.
     Heard(LinkId, H),
-    /// Always its last event, sent exactly once, however it ended.
+    /// A frame that was to be reported is written, and all before it: its number.
+    Written(LinkId, u32),
+    /// Sent exactly once, however it ended, after the last that was heard.
     Closed(LinkId),
 }
 
@@ -54,6 +56,8 @@ pub struct Frame {
     pub bytes: Vec<u8>,
     /// Whether it may share a write with its neighbours.
     pub joins: bool,
+    /// Whether the coordinator is told when it is written, and what it is told with it.
+    pub report: Option<u32>,
 }
 
 /// The outbox was full: the other side reads slower than we write.
@@ -71,6 +75,11 @@ impl Outbox {
         }
     }
 
+    /// How many more frames there is room for. Only the coordinator makes it less.
+    pub fn room(&self) -> usize {
+        self.frames.capacity().unwrap_or(usize::MAX).saturating_sub(self.frames.len())
+    }
+
     /// Ends the link now, queued frames and all.
     pub fn cut(&self) {
         // Fails if the other side was faster, which is as good.
@@ -78,31 +87,47 @@ impl Outbox {
     }
 }
 
-/// Starts the two threads of a link, whose outbox holds `frames_max` frames.
-pub fn open<'scope, D, E>(
+/// What a link is served with.
+#[derive(Debug)]
+pub struct Desk<D, S> {
+    /// Reads what is said.
+    pub decoder: D,
+    /// Frames that wait for the writer.
+    pub frames_max: usize,
+    /// Links that may look for bytes without blocking.
+    pub yielders: Seats,
+    /// Dropped when nothing more is heard.
+    pub seat: S,
+}
+
+/// Starts the two threads of a link.
+pub fn open<'scope, D, E, S>(
     scope: &'scope Scope<'scope, '_>,
     link: LinkId,
     (socket, addr): (TcpStream, SocketAddr),
-    decoder: D,
+    desk: Desk<D, S>,
     inbox: Sender<E>,
-    frames_max: usize,
-    seat: impl Send + 'scope,
 ) -> io::Result<()>
 where
     D: Hear + 'scope,
     E: From<Pushed<D::Heard>> + Send + 'scope,
+    S: Send + 'scope,
 {
+    let Desk { decoder, frames_max, yielders, seat } = desk;
     // One descriptor shared by both threads: `try_clone` would cost a second one, and can fail.
     let socket = Arc::new(socket);
     let (frames, queue) = bounded(frames_max);
     let outbox = Outbox { frames, socket: Arc::clone(&socket) };
 
-    let write_to = Arc::clone(&socket);
+    let (write_to, told) = (Arc::clone(&socket), inbox.clone());
     threads::spawn(scope, format!("p{}-write", link.0), move || {
         // Wakes the reader, which sends `Closed`.
         let _hang_up = Finally(|| drop(write_to.shutdown(Shutdown::Both)));
         // An I/O error closes the link, that is all.
-        let _ = write_queued(&write_to, &queue);
+        let _ = write_queued(&write_to, &queue, |report| {
+            // Nobody listens any more when this fails: the server is stopping.
+            let _ = told.send(Pushed::Written(link, report).into());
+        });
     })?;
     // From here on the writer ends by itself when `outbox` is dropped, on any path.
     threads::spawn(scope, format!("p{}-read", link.0), move || {
@@ -112,7 +137,7 @@ where
         }
         // Nobody listens any more when a send fails: the server is stopping.
         let _closed = Finally(|| drop(inbox.send(Pushed::Closed(link).into())));
-        let mut reader = Reader::new(socket, decoder, AT_ONCE, Seats::new(1));
+        let mut reader = Reader::new(socket, decoder, AT_ONCE, yielders);
         let mut messages = Vec::new();
         while let Ok(true) = reader.read(&mut messages) {
             let heard = reader.decoder.heard(std::mem::take(&mut messages));
@@ -124,8 +149,13 @@ where
 }
 
 /// Writes all that is queued in as few writes as the frames allow, until the outbox is dropped.
-fn write_queued(socket: &TcpStream, queue: &Receiver<Frame>) -> io::Result<()> {
+fn write_queued(
+    socket: &TcpStream,
+    queue: &Receiver<Frame>,
+    written: impl Fn(u32),
+) -> io::Result<()> {
     let mut bytes = Vec::new();
+    let mut reports = Vec::new();
     while let Some(first) = wait::recv(queue) {
         let mut next = Some(first);
         while let Some(frame) = next {
@@ -134,14 +164,18 @@ fn write_queued(socket: &TcpStream, queue: &Receiver<Frame>) -> io::Result<()> {
                 bytes.clear();
             }
             bytes.extend_from_slice(&frame.bytes);
-            if !frame.joins {
+            reports.extend(frame.report);
+            if !frame.joins || bytes.len() >= WRITE_BYTES_MAX {
                 write_all(socket, &bytes)?;
                 bytes.clear();
+                reports.drain(..).for_each(&written);
             }
             next = queue.try_recv().ok();
         }
         write_all(socket, &bytes)?;
         bytes.clear();
+        bytes.shrink_to(WRITE_BYTES_MAX);
+        reports.drain(..).for_each(&written);
     }
     Ok(())
 }

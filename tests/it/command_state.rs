@@ -3,9 +3,10 @@
 use crate::command_value::{USER, check, check_with_users};
 use malha::command::limits::WRONG_PASSWORDS_MAX;
 use malha::command::protocol::{Answer, Password, Request};
-use malha::command::state::{Effect, Event, Setup, State, Turn, Verdict};
+use malha::command::state::{Effect, Event, Setup, State, Turn};
 use malha::net::asked::ConnId;
 use malha::net::clock::{Millis, Moment};
+use malha::net::users::Verdict;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

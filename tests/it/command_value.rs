@@ -4,10 +4,11 @@ use crate::transcript::{self, Step, hint};
 use malha::command::calendar::Calendar;
 use malha::command::limits::{CLIENTS_MAX, IDLE_MS_MAX};
 use malha::command::protocol::{Answer, Codec, Request};
-use malha::command::state::{Effect, Event, Setup, State, Turn, Verdict};
+use malha::command::state::{Effect, Event, Setup, State, Turn};
 use malha::net::asked::{ConnId, Encode};
 use malha::net::clock::{Millis, Moment, Wall};
 use malha::net::stream::Decode;
+use malha::net::users::Verdict;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 

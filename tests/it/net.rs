@@ -36,8 +36,8 @@ fn seats_are_given_up_to_the_limit_and_come_back() {
 #[test]
 fn a_server_starts_at_the_limit_of_descriptors_and_not_past_it() {
     let need = 1_000 + DESCRIPTORS_RESERVE;
-    assert_eq!(compare(1_000, Some(need), None), Ok(()));
-    let why = compare(1_000, Some(need - 1), None).unwrap_err();
+    assert_eq!(compare((1_000, 1), Some(need), None), Ok(()));
+    let why = compare((1_000, 1), Some(need - 1), None).unwrap_err();
     for part in [(need - 1).to_string(), format!("ulimit -n {need}")] {
         assert!(why.contains(&part), "{part:?} is not in {why:?}");
     }
@@ -46,17 +46,17 @@ fn a_server_starts_at_the_limit_of_descriptors_and_not_past_it() {
 #[test]
 fn a_server_starts_at_the_limit_of_memory_maps_and_not_past_it() {
     let need = 1_000 * MAPS_PER_THREAD + MAPS_RESERVE;
-    assert_eq!(compare(1_000, None, Some(need)), Ok(()));
-    let why = compare(1_000, None, Some(need - 1)).unwrap_err();
+    assert_eq!(compare((1_000, 1), None, Some(need)), Ok(()));
+    let why = compare((1_000, 1), None, Some(need - 1)).unwrap_err();
     let setting = format!("vm.max_map_count={need}");
     assert!(why.contains(&(need - 1).to_string()) && why.contains(&setting), "{why:?}");
 }
 
 #[test]
 fn unknown_limits_refuse_nobody_and_huge_numbers_do_not_overflow() {
-    assert_eq!(compare(usize::MAX, None, None), Ok(()));
-    assert!(compare(usize::MAX, Some(1_024), Some(65_530)).is_err());
-    assert!(compare(usize::MAX, None, Some(65_530)).is_err());
+    assert_eq!(compare((usize::MAX, 1), None, None), Ok(()));
+    assert!(compare((usize::MAX, 1), Some(1_024), Some(65_530)).is_err());
+    assert!(compare((usize::MAX, 1), None, Some(65_530)).is_err());
 }
 
 #[test]

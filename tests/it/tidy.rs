@@ -19,7 +19,7 @@ const PURE: [&str; 8] = [
     "frame.rs",
 ];
 /// Folders in which all files are.
-const PURE_ROOMS: [&str; 3] = ["state", "roles", "payload"];
+const PURE_ROOMS: [&str; 4] = ["state", "roles", "payload", "protocol"];
 const IMPURE_WORDS: [&str; 10] = [
     "std::io",
     "std::thread",

@@ -1,14 +1,12 @@
 //! A server's sockets and threads around its state. No rules.
 
 mod datagrams;
-mod passwords;
 
 use crate::command::calendar::Calendar;
 use crate::command::limits::{INBOX_EVENTS_MAX, PORT_TRIES_MAX};
 use crate::command::log::Log;
 use crate::command::protocol::{Answer, Codec, Guarded, Request};
-use crate::command::state::{Counters, Effect, Event, Setup, State, Turn, Verdict};
-use crate::command::users::Users;
+use crate::command::state::{Counters, Effect, Event, Setup, State, Turn};
 use crate::net::accept::{self, Gate};
 use crate::net::asked::{self, Asked, Asker, ConnId, Door};
 use crate::net::capacity;
@@ -20,9 +18,9 @@ use crate::net::screen::Screen;
 use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
 use crate::net::trace::Trace;
+use crate::net::users::{self, Job, Users, Verdict};
 use crate::net::wait::{Inbox, Woken};
 use crossbeam_channel::{Sender, bounded};
-use passwords::Job;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
@@ -67,7 +65,7 @@ pub struct Server {
 impl Server {
     /// Takes the port.
     pub fn bind(config: Config) -> Result<Server, Failure> {
-        capacity::check(config.clients_max).map_err(|why| {
+        capacity::check(config.clients_max, 1).map_err(|why| {
             let what = format!("cannot serve {} clients", config.clients_max);
             Failure { what, why }
         })?;
@@ -141,7 +139,7 @@ struct Coordinator<'env> {
     askers: HashMap<ConnId, Asker<Request, Answer>>,
     /// Where the answer to the one datagram that is out belongs.
     replies: Option<Sender<Answer>>,
-    checks: Option<Sender<Job>>,
+    checks: Option<Sender<Job<ConnId>>>,
     /// The thread that checks passwords rests no longer when this is dropped.
     _over: Stopper,
     inbox: Inbox<Input>,
@@ -187,7 +185,8 @@ impl<'env> Coordinator<'env> {
             coordinator.checks = Some(checks);
             let inbox_in = inbox_in.clone();
             threads::spawn(scope, "passwords".to_owned(), move || {
-                passwords::check(users, &jobs, &inbox_in, &is_over);
+                let tell = |conn, verdict| inbox_in.send(Input::Checked(conn, verdict)).is_ok();
+                users::check_all(users, &jobs, &is_over, tell);
             })?;
         }
         if let Some(socket) = datagrams {
@@ -278,7 +277,7 @@ impl<'env> Coordinator<'env> {
                     let _ = self.replies.as_ref().map(|replies| replies.try_send(answer));
                 }
                 Effect::Check(conn, name, password) => {
-                    let job = Job { conn, name, password };
+                    let job = Job { who: conn, name, password: password.bytes().to_vec() };
                     let _ = self.checks.as_ref().map(|checks| checks.try_send(job));
                 }
                 Effect::HangUp(conn) => {

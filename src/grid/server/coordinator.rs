@@ -199,6 +199,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 }
                 self.handle(Event::PeerHeard(link, heard));
             }
+            // We ask for no reports.
+            Pushed::Written(..) => {}
             Pushed::Closed(link) => {
                 if let Some(mut partner) = self.partners.remove(&link) {
                     // If its process was killed, its system keeps the port in TIME-WAIT for a
@@ -346,7 +348,7 @@ impl Partner {
             return true;
         }
         let bytes = std::mem::take(&mut self.pending);
-        self.outbox.send(Frame { bytes, joins: self.terminator.is_line() }).is_ok()
+        self.outbox.send(Frame { bytes, joins: self.terminator.is_line(), report: None }).is_ok()
     }
 }
 

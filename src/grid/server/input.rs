@@ -9,7 +9,7 @@ use crate::grid::state::Command;
 use crate::net::accept::{self, Seats};
 use crate::net::asked::{self, Asked, Door};
 use crate::net::dial;
-use crate::net::pushed::{self, LinkId, Pushed};
+use crate::net::pushed::{self, Desk, LinkId, Pushed};
 use crate::net::stop::Stop;
 use crossbeam_channel::{Receiver, Sender, select};
 use std::io;
@@ -46,8 +46,7 @@ pub(super) fn dial<'scope>(
 ) {
     let dialed = dial::dial(&config.peer).and_then(|socket| {
         let addr = socket.peer_addr()?;
-        let decoder = Decoder::new(Port::Peers);
-        pushed::open(scope, link, (socket, addr), decoder, inbox.clone(), frames_max(config), ())
+        pushed::open(scope, link, (socket, addr), desk(config, ()), inbox.clone())
     });
     if let Err(error) = dialed {
         // Nobody listens any more when this fails: the server is stopping.
@@ -55,9 +54,10 @@ pub(super) fn dial<'scope>(
     }
 }
 
-/// One frame for each client's turn, and some for what the other server asks.
-fn frames_max(config: &Config) -> usize {
-    OUTBOX_FRAMES_MAX + config.clients_max
+fn desk<S>(config: &Config, seat: S) -> Desk<Decoder, S> {
+    // One frame for each client's turn, and some for what the other server asks.
+    let frames_max = OUTBOX_FRAMES_MAX + config.clients_max;
+    Desk { decoder: Decoder::new(Port::Peers), frames_max, yielders: Seats::new(1), seat }
 }
 
 pub(super) fn accept_clients<'scope>(
@@ -89,9 +89,7 @@ pub(super) fn accept_peers<'scope>(
     let admit = |socket, addr| match seats.take() {
         Some(seat) => {
             let link = LinkId(links.fetch_add(1, Ordering::SeqCst) + 1);
-            let decoder = Decoder::new(Port::Peers);
-            let frames = frames_max(config);
-            pushed::open(scope, link, (socket, addr), decoder, inbox.clone(), frames, seat)
+            pushed::open(scope, link, (socket, addr), desk(config, seat), inbox.clone())
         }
         // No third server: strangers who say nothing. Untold, a server tries again later.
         None => Ok(()),

@@ -61,7 +61,7 @@ pub struct Outcome {
 impl Server {
     /// Takes the client port.
     pub fn bind(mut config: Config) -> Result<Server, Failure> {
-        capacity::check(config.clients_max).map_err(|why| {
+        capacity::check(config.clients_max, 1).map_err(|why| {
             let what = format!("cannot serve {} clients", config.clients_max);
             Failure { what, why }
         })?;

@@ -1,15 +1,40 @@
-//! Names and the hashes of their passwords (spec: Server, Authentication).
+//! Names and the hashes of their passwords, and the thread that compares them.
 
-use crate::command::limits::{HASH_KIB_MAX, HASH_PASSES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
-use crate::command::state::Verdict;
 use crate::net::failure::Failure;
+use crate::net::limits::{
+    HASH_KIB_MAX, HASH_PASSES_MAX, REST_PER_CHECK, USER_BYTES_MAX, USER_PASSWORD_BYTES_MAX,
+};
+use crate::net::stop::Stop;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
+use crossbeam_channel::Receiver;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Instant;
+
+/// What came of a password's check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is right.
+    Right,
+    /// It is not the password of that name.
+    Wrong,
+    /// Nobody has that name.
+    Nobody,
+}
+
+/// A password that somebody gave for a name.
+pub struct Job<W> {
+    /// Who gave it.
+    pub who: W,
+    /// For whom.
+    pub name: String,
+    /// What was given.
+    pub password: Vec<u8>,
+}
 
 /// Who may come in.
 #[derive(Debug, Clone, Default)]
@@ -58,11 +83,30 @@ impl Users {
     }
 }
 
+/// Checks until there is no more to check, nobody to `tell`, or the server is over. A check takes a
+/// processor for some hundredths of a second on purpose; after a wrong password all of them rest,
+/// so that guessing takes a bounded share of the server's time.
+pub fn check_all<W>(
+    users: &Users,
+    jobs: &Receiver<Job<W>>,
+    over: &Stop,
+    mut tell: impl FnMut(W, Verdict) -> bool,
+) {
+    for Job { who, name, password } in jobs {
+        let start = Instant::now();
+        let verdict = users.check(&name, &password);
+        let took = start.elapsed();
+        if !tell(who, verdict) || verdict != Verdict::Right && over.wait(took * REST_PER_CHECK) {
+            return;
+        }
+    }
+}
+
 fn check_name(name: &str) -> Result<(), String> {
     let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == ':';
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(is_bad) {
+    if name.is_empty() || name.len() > USER_BYTES_MAX || name.contains(is_bad) {
         let rule = "without white space, `:` and control characters";
-        return Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes, {rule}"));
+        return Err(format!("a name has 1 to {USER_BYTES_MAX} bytes, {rule}"));
     }
     Ok(())
 }
@@ -83,8 +127,8 @@ fn check_hash(hash: &str) -> Result<(), String> {
 /// What is wrong with a new password, if anything is: it must arrive as it was typed.
 fn check_password(password: &str) -> Result<(), String> {
     let trimmed = password.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
-        return Err(format!("a password has 1 to {PASSWORD_BYTES_MAX} bytes"));
+    if password.is_empty() || password.len() > USER_PASSWORD_BYTES_MAX {
+        return Err(format!("a password has 1 to {USER_PASSWORD_BYTES_MAX} bytes"));
     }
     if trimmed != password || password.contains(char::is_control) {
         let rule = "begin or end with white space or have control characters";

@@ -1,0 +1,399 @@
+//! All rules of the broker. A value: events and the time go in, effects come out.
+
+mod doors;
+mod filters;
+mod retained;
+mod session;
+
+pub use filters::Filters;
+pub use retained::Retained;
+pub use session::{Fate, Out, Room, Session};
+
+use crate::charging::limits::{CONNECT_MS_MAX, EARLY_PACKETS_MAX, FILTERS_MAX};
+use crate::charging::protocol::{
+    Code, Connect, Malformed, Message, Packet, PacketId, Publish, Qos, covers,
+};
+use crate::net::clock::Millis;
+use crate::net::pushed::LinkId;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Names one session for as long as the broker lives; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub u64);
+
+/// Everything that can happen.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody connected.
+    Opened(LinkId),
+    /// All packets of one read.
+    Heard(LinkId, Vec<Result<Packet, Malformed>>),
+    /// Whether a password was right.
+    Checked(LinkId, bool),
+    /// So many marks of this connection are written.
+    Written(LinkId, u32),
+    /// A connection is over.
+    Closed(LinkId),
+    /// Time passed.
+    Tick,
+}
+
+/// Everything that may come of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Sends a packet.
+    Send(LinkId, Packet),
+    /// Asks for [`Event::Written`] when all up to here is written.
+    Mark(LinkId),
+    /// Ends a connection: what was sent before still goes out.
+    Cut(LinkId, Why),
+    /// Compares a password: user and password.
+    Check(LinkId, String, Vec<u8>),
+    /// A client is in: its id.
+    Joined(LinkId, Arc<str>),
+    /// A message of QoS 1 or 2 for this client was lost, because too many wait.
+    Lost(Arc<str>, Qos),
+}
+
+/// Why a connection was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// What it sent is no packet.
+    Malformed(Malformed),
+    /// A packet that may not come now, or not from a client.
+    Unexpected(&'static str),
+    /// It said nothing for too long.
+    Silent,
+    /// It is refused.
+    Refused(Code),
+    /// The same client has come again \[MQTT-3.1.4-2\].
+    TakenOver,
+    /// It said goodbye.
+    Goodbye,
+}
+
+/// What a broker is told at its start.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// What each session may hold.
+    pub room: Room,
+    /// Whether one needs a password.
+    pub has_users: bool,
+    /// Filters that nobody may subscribe to, nor to anything within them.
+    pub denied: Vec<String>,
+}
+
+/// What happened so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections ended because of what they sent.
+    pub malformed: u64,
+    /// Clients that were refused.
+    pub refused: u64,
+    /// Clients that said nothing for too long.
+    pub silent: u64,
+    /// Connections taken over by a new one of the same client.
+    pub taken_over: u64,
+    /// Messages of QoS 0 dropped for clients that are too slow.
+    pub dropped: u64,
+    /// Messages of QoS 1 and 2 lost for clients for which too many wait.
+    pub lost: u64,
+    /// Messages that were not retained, because there are too many.
+    pub not_retained: u64,
+    /// Subscriptions that were refused.
+    pub denied: u64,
+}
+
+impl Counters {
+    /// Those that are not zero.
+    pub fn report(&self) -> Vec<(&'static str, u64)> {
+        let counters = [
+            ("malformed", self.malformed),
+            ("refused", self.refused),
+            ("silent", self.silent),
+            ("taken-over", self.taken_over),
+            ("dropped-qos0", self.dropped),
+            ("lost-qos1-2", self.lost),
+            ("not-retained", self.not_retained),
+            ("denied-filters", self.denied),
+        ];
+        counters.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+struct Link {
+    stage: Stage,
+    heard_at: Millis,
+    /// Longest silence, in ms.
+    patience_ms: Option<u64>,
+    /// When it is looked at next.
+    look_at: Option<Millis>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It has said nothing.
+    New,
+    /// Its password is being compared; what it has said meanwhile.
+    Checking(Box<Connect>, Vec<Result<Packet, Malformed>>),
+    /// A client.
+    In(Key),
+}
+
+/// The broker.
+#[derive(Debug)]
+pub struct State {
+    setup: Setup,
+    links: HashMap<LinkId, Link>,
+    /// When to look whether a link has been silent for too long. One entry for each that can be.
+    looks: BTreeSet<(Millis, LinkId)>,
+    sessions: HashMap<Key, Session>,
+    keys: HashMap<Arc<str>, Key>,
+    /// Sessions of clients that are away, by the time since when.
+    away: BTreeSet<(Millis, Key)>,
+    filters: Filters,
+    retained: Retained,
+    last_key: u64,
+    /// Who hears a message; kept, so that it need not be made anew for each.
+    found: Vec<(Key, Qos)>,
+    out: Vec<Out>,
+    counters: Counters,
+    effects: Vec<Effect>,
+}
+
+impl State {
+    /// A broker that knows nobody.
+    pub fn new(setup: Setup) -> State {
+        State {
+            setup,
+            links: HashMap::new(),
+            looks: BTreeSet::new(),
+            sessions: HashMap::new(),
+            keys: HashMap::new(),
+            away: BTreeSet::new(),
+            filters: Filters::default(),
+            retained: Retained::default(),
+            last_key: 0,
+            found: Vec::new(),
+            out: Vec::new(),
+            counters: Counters::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What is kept of a client.
+    pub fn session(&self, client: &str) -> Option<&Session> {
+        self.sessions.get(self.keys.get(client)?)
+    }
+
+    /// When to come with a tick, if nothing else happens.
+    pub fn deadline(&self) -> Option<Millis> {
+        self.looks.first().map(|(at, _)| *at)
+    }
+
+    /// Takes in what happened, and says what comes of it.
+    pub fn handle(&mut self, now: Millis, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Opened(link) => {
+                self.set_stage(now, link, Stage::New, Some(CONNECT_MS_MAX));
+            }
+            Event::Heard(link, packets) => self.heard(now, link, packets),
+            Event::Checked(link, is_right) => self.checked(now, link, is_right),
+            Event::Written(link, marks) => {
+                let room = self.setup.room;
+                self.with_session(link, |session, out| session.marked(marks, room, out));
+            }
+            Event::Closed(link) => self.part(now, link, true),
+            Event::Tick => self.tick(now),
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    fn heard(&mut self, now: Millis, id: LinkId, packets: Vec<Result<Packet, Malformed>>) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.heard_at = now;
+        }
+        for packet in packets {
+            // Gone, perhaps because of a packet before this one.
+            let Some(link) = self.links.get_mut(&id) else { return };
+            match &mut link.stage {
+                Stage::In(key) => {
+                    let key = *key;
+                    self.client_said(now, id, key, packet);
+                }
+                Stage::Checking(_, early) if early.len() < EARLY_PACKETS_MAX => early.push(packet),
+                Stage::Checking(..) => self.expel(now, id, Why::Unexpected("too much too early")),
+                Stage::New => match packet {
+                    Ok(Packet::Connect(connect)) => self.connect(now, id, connect),
+                    Ok(_) => self.expel(now, id, Why::Unexpected("the first is no CONNECT")),
+                    Err(malformed) => self.expel(now, id, Why::Malformed(malformed)),
+                },
+            }
+        }
+    }
+
+    /// What a client that is in has said.
+    fn client_said(
+        &mut self,
+        now: Millis,
+        link: LinkId,
+        key: Key,
+        packet: Result<Packet, Malformed>,
+    ) {
+        let room = self.setup.room;
+        match packet {
+            Ok(Packet::Publish(publish)) => self.publish(link, key, publish),
+            Ok(Packet::PubAck(id)) => {
+                self.with_session(link, |session, out| session.acknowledged(id, room, out));
+            }
+            Ok(Packet::PubRec(id)) => {
+                self.with_session(link, |session, out| session.recorded(id, out));
+            }
+            Ok(Packet::PubComp(id)) => {
+                self.with_session(link, |session, out| session.completed(id, room, out));
+            }
+            Ok(Packet::PubRel(id)) => {
+                self.with_session(link, |session, out| {
+                    session.release(id);
+                    out.push(Out::Send(Packet::PubComp(id)));
+                });
+            }
+            Ok(Packet::Subscribe(id, filters)) => self.subscribe(link, key, id, filters),
+            Ok(Packet::Unsubscribe(id, filters)) => {
+                for filter in filters {
+                    self.filters.remove(&filter, key);
+                    self.sessions.get_mut(&key).map(|session| session.filters.remove(&filter));
+                }
+                self.effects.push(Effect::Send(link, Packet::UnsubAck(id)));
+            }
+            Ok(Packet::PingReq) => self.effects.push(Effect::Send(link, Packet::PingResp)),
+            Ok(Packet::Disconnect) => {
+                self.part(now, link, false);
+                self.effects.push(Effect::Cut(link, Why::Goodbye));
+            }
+            // [MQTT-3.1.0-2]
+            Ok(Packet::Connect(_)) => self.expel(now, link, Why::Unexpected("a second CONNECT")),
+            Ok(_) => self.expel(now, link, Why::Unexpected("a packet that only brokers send")),
+            Err(malformed) => self.expel(now, link, Why::Malformed(malformed)),
+        }
+    }
+
+    fn publish(&mut self, link: LinkId, key: Key, publish: Publish) {
+        let Publish { message, qos, retain, id, .. } = publish;
+        let is_new = match qos {
+            Qos::AtMostOnce => true,
+            Qos::AtLeastOnce => {
+                self.effects.push(Effect::Send(link, Packet::PubAck(id)));
+                true
+            }
+            Qos::ExactlyOnce => {
+                self.effects.push(Effect::Send(link, Packet::PubRec(id)));
+                self.sessions.get_mut(&key).is_some_and(|session| session.receive(id))
+            }
+        };
+        if is_new {
+            self.say(&message, qos, retain);
+        }
+    }
+
+    /// Says something to all who want to hear it, and keeps it if it is to be retained.
+    fn say(&mut self, message: &Message, qos: Qos, retain: bool) {
+        if retain && !self.retained.keep(message, qos) {
+            self.counters.not_retained += 1;
+        }
+        let mut found = std::mem::take(&mut self.found);
+        self.filters.find(message.topic(), &mut found);
+        for (key, granted) in found.drain(..) {
+            self.deliver(key, message, qos.min(granted), false);
+        }
+        self.found = found;
+    }
+
+    fn deliver(&mut self, key: Key, message: &Message, qos: Qos, retain: bool) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        match session.deliver(message, qos, retain, self.setup.room, &mut self.out) {
+            Fate::Kept => {}
+            Fate::Dropped(Qos::AtMostOnce) => self.counters.dropped += 1,
+            Fate::Dropped(qos) => {
+                self.counters.lost += 1;
+                self.effects.push(Effect::Lost(Arc::clone(&session.client), qos));
+            }
+        }
+        if let Some(link) = session.link {
+            self.send_out(link);
+        }
+    }
+
+    fn subscribe(&mut self, link: LinkId, key: Key, id: PacketId, filters: Vec<(String, Qos)>) {
+        let mut granted = Vec::new();
+        let mut kept = Vec::new();
+        for (filter, qos) in filters {
+            let Some(session) = self.sessions.get_mut(&key) else { return };
+            let has_room =
+                session.filters.len() < FILTERS_MAX || session.filters.contains_key(&filter);
+            if !has_room || self.setup.denied.iter().any(|denied| covers(denied, &filter)) {
+                self.counters.denied += 1;
+                granted.push(None);
+                continue;
+            }
+            granted.push(Some(qos));
+            self.filters.add(&filter, key, qos);
+            let found = self.retained.find(&filter);
+            kept.extend(found.map(|(message, kept)| (message.clone(), qos.min(*kept))));
+            session.filters.insert(filter, qos);
+        }
+        self.effects.push(Effect::Send(link, Packet::SubAck(id, granted)));
+        for (message, qos) in kept {
+            self.deliver(key, &message, qos, true);
+        }
+    }
+
+    /// What is done with a session, and sent because of it.
+    fn with_session(&mut self, link: LinkId, act: impl FnOnce(&mut Session, &mut Vec<Out>)) {
+        let Some(Link { stage: Stage::In(key), .. }) = self.links.get(&link) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        act(session, &mut self.out);
+        self.send_out(link);
+    }
+
+    fn send_out(&mut self, link: LinkId) {
+        self.effects.extend(self.out.drain(..).map(|out| match out {
+            Out::Send(packet) => Effect::Send(link, packet),
+            Out::Mark => Effect::Mark(link),
+        }));
+    }
+
+    fn set_stage(&mut self, now: Millis, id: LinkId, stage: Stage, patience_ms: Option<u64>) {
+        let look_at = patience_ms.map(|ms| now.plus(ms));
+        let link = Link { stage, heard_at: now, patience_ms, look_at };
+        if let Some(Link { look_at: Some(at), .. }) = self.links.insert(id, link) {
+            self.looks.remove(&(at, id));
+        }
+        self.looks.extend(look_at.map(|at| (at, id)));
+    }
+
+    fn tick(&mut self, now: Millis) {
+        while let Some((at, id)) = self.looks.first().copied().filter(|(at, _)| *at <= now) {
+            self.looks.remove(&(at, id));
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            let Some(patience_ms) = link.patience_ms else { continue };
+            let due = link.heard_at.plus(patience_ms);
+            if due > now {
+                link.look_at = Some(due);
+                self.looks.insert((due, id));
+            } else {
+                self.counters.silent += 1;
+                self.part(now, id, true);
+                self.effects.push(Effect::Cut(id, Why::Silent));
+            }
+        }
+    }
+}

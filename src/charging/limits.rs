@@ -102,6 +102,30 @@ pub const STATIONS_MAX: usize = 10_000;
 /// The minutes that a car takes at a station that does not say so.
 pub const UNKNOWN_MINUTES: f64 = MINUTES_PER_CAR;
 
+// The simulation.
+
+/// How long a message takes in a simulation without a network.
+pub const SIMULATED_MS: u64 = 5;
+/// The share of its time that a station is busy, unless `--minutes-per-car` says otherwise: less
+/// and nobody waits, more and everybody does, whatever the rule.
+pub const BUSY: f64 = 0.8;
+/// How long a vehicle drives to a station and stands there until it is its turn, about.
+pub const DRIVE_MINUTES_MEAN: f64 = 15.0;
+/// The shortest that `--minutes-per-car` takes.
+pub const MINUTES_PER_CAR_MIN: f64 = 0.1;
+/// Stations, unless `--stations` says otherwise: a town.
+pub const SIMULATED_STATIONS: usize = 50;
+/// Vehicles, unless `--vehicles` says otherwise.
+pub const SIMULATED_VEHICLES: usize = 1_000;
+/// Seconds, unless `--seconds` says otherwise: 40 h of theirs, so each is charged ten times.
+pub const SIMULATED_SECONDS: u64 = 600;
+/// The most stations.
+pub const SIMULATED_STATIONS_MAX: u64 = STATIONS_MAX as u64;
+/// The most vehicles: about 1 kB of memory each, for each rule.
+pub const SIMULATED_VEHICLES_MAX: u64 = 1_000_000;
+/// The longest simulation: a week.
+pub const SIMULATED_SECONDS_MAX: u64 = 604_800;
+
 const _: () = assert!(MINUTE_MS * STEP_MINUTES as u64 == STEP_MS);
 const _: () = assert!(ANSWER_MS_MAX * (ATTEMPT_FOR_ALL as u64 - 1) + SETTLE_MS < 10_000);
 const _: () = assert!(BEAT_MS < SILENT_MS_MAX && PLACES < QUEUE_MAX);

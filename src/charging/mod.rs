@@ -9,3 +9,5 @@ pub mod world;
 pub mod broker;
 pub mod client;
 pub mod roles;
+
+pub mod simulate;

@@ -4,8 +4,11 @@
 mod browser;
 mod charging_choice;
 mod charging_end_to_end;
+mod charging_history;
 mod charging_payload;
 mod charging_roles;
+mod charging_servers;
+mod charging_world;
 mod chat_bytes;
 mod chat_chapter;
 mod chat_live;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod browser;
+mod charging_chapter;
 mod charging_choice;
 mod charging_end_to_end;
 mod charging_history;

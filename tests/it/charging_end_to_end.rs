@@ -197,13 +197,15 @@ fn when_mosquitto_dies_no_place_is_lost_or_given_twice() {
     broker_dies(Kind::Mosquitto);
 }
 
-fn sector_dies(kind: Kind) {
+/// Killed, its connection is closed; stopped, it only falls silent, as behind a cut cable.
+fn sector_dies(kind: Kind, signal: &str) {
     let Some(broker) = Broker::start(kind) else { return };
     let _station = broker.role("station", &["--id", "posto-1", "--at", "10,10"]);
     let _central = broker.server("central", &[]);
     let sector = broker.server("sector", &["--quadrant", "1"]);
+    sector.signal(signal);
     let mut vehicle = broker.role("vehicle", &[&["--id", "car-1"], &NEAR[..]].concat());
-    sector.signal("-KILL");
+    vehicle.prints_one("its question", |line| line.starts_with("asks for a station"));
     let start = Instant::now();
     vehicle.prints_one("a station", |line| line.starts_with("goes to posto-1"));
     assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
@@ -211,12 +213,14 @@ fn sector_dies(kind: Kind) {
 
 #[test]
 fn when_a_sector_server_dies_its_vehicles_are_answered_within_10_s() {
-    sector_dies(Kind::Ours);
+    sector_dies(Kind::Ours, "-KILL");
+    sector_dies(Kind::Ours, "-STOP");
 }
 
 #[test]
 fn when_a_sector_server_dies_its_vehicles_are_answered_within_10_s_with_mosquitto() {
-    sector_dies(Kind::Mosquitto);
+    sector_dies(Kind::Mosquitto, "-KILL");
+    sector_dies(Kind::Mosquitto, "-STOP");
 }
 
 fn station_dies(kind: Kind) {

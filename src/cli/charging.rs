@@ -1,5 +1,7 @@
 //! The command line of charging.
 
+mod simulate;
+
 use super::{Common, DONE, Endpoint, Running, at_least_one, finish};
 use crate::charging::broker::server::{Broker, Config};
 use crate::charging::broker::state::Room;
@@ -17,12 +19,15 @@ use std::process::ExitCode;
 pub(super) enum Charging {
     /// The broker, for any program that speaks MQTT 3.1.1
     Broker(BrokerArgs),
+    /// Servers, stations and vehicles in one process
+    Simulate(simulate::SimulateArgs),
 }
 
 impl Charging {
     pub(super) fn run(self) -> ExitCode {
         finish(match self {
             Charging::Broker(args) => args.run(),
+            Charging::Simulate(args) => args.run(),
         })
     }
 }

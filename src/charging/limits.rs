@@ -108,15 +108,15 @@ pub const UNKNOWN_MINUTES: f64 = MINUTES_PER_CAR;
 pub const SIMULATED_MS: u64 = 5;
 /// The share of its time that a station is busy, unless `--minutes-per-car` says otherwise: less
 /// and nobody waits, more and everybody does, whatever the rule.
-pub const BUSY: f64 = 0.8;
+pub const BUSY: f64 = 0.7;
 /// How long a vehicle drives to a station and stands there until it is its turn, about.
 pub const DRIVE_MINUTES_MEAN: f64 = 15.0;
 /// The shortest that `--minutes-per-car` takes.
 pub const MINUTES_PER_CAR_MIN: f64 = 0.1;
 /// Stations, unless `--stations` says otherwise: a town.
-pub const SIMULATED_STATIONS: usize = 50;
+pub const SIMULATED_STATIONS: usize = 200;
 /// Vehicles, unless `--vehicles` says otherwise.
-pub const SIMULATED_VEHICLES: usize = 1_000;
+pub const SIMULATED_VEHICLES: usize = 4_000;
 /// Seconds, unless `--seconds` says otherwise: 40 h of theirs, so each is charged ten times.
 pub const SIMULATED_SECONDS: u64 = 600;
 /// The most stations.

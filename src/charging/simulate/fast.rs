@@ -14,15 +14,51 @@ use crate::charging::roles::{Effect, Event, Role};
 use crate::charging::world::{Id, Quadrant};
 use crate::net::clock::Millis;
 use crate::net::stop::Stop;
+use crate::net::threads;
+use crossbeam_channel::bounded;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
+use std::io;
 use std::sync::Arc;
+use std::thread;
 
 /// Somebody: a sector server, central, a station or a vehicle, in this order.
 type Who = usize;
 
 const CENTRAL: Who = 4;
 const STATIONS: Who = 5;
+
+/// What is compared, and what it is called.
+pub const RULES: [(&str, Rule); 3] = [
+    ("least minutes", Rule::Least),
+    ("nearest", Rule::Nearest),
+    ("shortest queue", Rule::Shortest),
+];
+
+/// Runs a plan by all three rules at the same time. None if stop was asked for. `second` is called
+/// after each second of each of them.
+pub fn compare(
+    plan: &Plan,
+    stop: &Stop,
+    second: &(dyn Fn() + Sync),
+) -> io::Result<Option<Vec<(&'static str, Figures)>>> {
+    let (figures_in, figures) = bounded(RULES.len());
+    thread::scope(|scope| -> io::Result<()> {
+        for (number, (_, rule)) in RULES.into_iter().enumerate() {
+            let figures_in = figures_in.clone();
+            threads::spawn(scope, format!("rule-{number}"), move || {
+                // There is room for all of them.
+                let _ = figures_in.send((number, run(plan, rule, stop, second)));
+            })?;
+        }
+        Ok(())
+    })?;
+    let mut columns: Vec<_> = figures.try_iter().collect();
+    columns.sort_by_key(|(number, _)| *number);
+    let named = |(number, figures): (usize, Option<Figures>)| Some((RULES[number].0, figures?));
+    let columns: Option<Vec<_>> = columns.into_iter().map(named).collect();
+    Ok(columns.filter(|columns| columns.len() == RULES.len()))
+}
 
 /// Runs a plan by a rule. None if stop was asked for. `second` is called after each.
 pub fn run(plan: &Plan, rule: Rule, stop: &Stop, second: &dyn Fn()) -> Option<Figures> {

@@ -1,6 +1,6 @@
 //! How long vehicles waited, and the table of it.
 
-use crate::charging::limits::MINUTE_MS;
+use crate::charging::limits::{MINUTE_MS, SIMULATED_SECONDS_MAX};
 use crate::charging::roles::{Line, Waited};
 use hdrhistogram::Histogram;
 
@@ -25,7 +25,10 @@ pub struct Figures {
 
 impl Default for Figures {
     fn default() -> Figures {
-        let histogram = || Histogram::new(3).expect("three digits are allowed");
+        let longest = SIMULATED_SECONDS_MAX * 1_000;
+        let histogram = || {
+            Histogram::new_with_bounds(1, longest, 3).expect("the bounds are constant and valid")
+        };
         Figures {
             waits: histogram(),
             queues: histogram(),

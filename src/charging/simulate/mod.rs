@@ -10,12 +10,13 @@ pub mod fast;
 pub mod figures;
 
 use crate::charging::limits::{
-    BATTERY_FULL, BATTERY_LOW, BUSY, DRIVE_MINUTES_MEAN, MINUTES_PER_CAR_MAX, MINUTES_PER_CAR_MIN,
-    STEP_MINUTES,
+    BATTERY_FULL, BATTERY_LOW, BUSY, DRIVE_MINUTES_MEAN, MINUTE_MS, MINUTES_PER_CAR_MAX,
+    MINUTES_PER_CAR_MIN, STEP_MINUTES,
 };
 use crate::charging::roles::{station, vehicle};
 use crate::charging::world::{At, Id, Trend};
 use crate::net::dice::Dice;
+use std::fmt;
 
 /// Who takes part, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +31,18 @@ pub struct Plan {
     pub seed: u64,
     /// How long a car takes on an average; if not given, as long as keeps the stations busy.
     pub minutes_per_car: Option<f64>,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { stations, vehicles, seconds, seed, .. } = self;
+        let (hours, minutes) = (seconds * 1_000 / MINUTE_MS / 60, self.minutes_per_car());
+        write!(
+            f,
+            "{stations} stations, {vehicles} vehicles, {seconds} s ({hours} h of theirs), \
+             seed {seed}, {minutes:.1} minutes a car"
+        )
+    }
 }
 
 impl Plan {

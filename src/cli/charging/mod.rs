@@ -1,6 +1,7 @@
 //! The command line of charging.
 
 mod roles;
+mod simulate;
 
 use super::{Common, DONE, Endpoint, Running, at_least_one, finish};
 use crate::charging::broker::server::{Broker, Config};
@@ -27,6 +28,8 @@ pub(super) enum Charging {
     Station(roles::StationArgs),
     /// An electric vehicle
     Vehicle(roles::VehicleArgs),
+    /// Servers, stations and vehicles in one process
+    Simulate(simulate::SimulateArgs),
 }
 
 impl Charging {
@@ -37,6 +40,7 @@ impl Charging {
             Charging::Sector(args) => args.run(),
             Charging::Station(args) => args.run(),
             Charging::Vehicle(args) => args.run(),
+            Charging::Simulate(args) => args.run(),
         })
     }
 }

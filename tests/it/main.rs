@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod browser;
+mod charging_malformed;
+mod charging_packets;
+mod charging_topics;
 mod chat_bytes;
 mod chat_chapter;
 mod chat_live;

@@ -1,4 +1,5 @@
-//! All of it in one process: stations and vehicles that a seed decides, and what they lived through.
+//! All of it in one process: stations and vehicles that a seed decides, and what they lived
+//! through.
 //!
 //! | file | holds |
 //! |---|---|

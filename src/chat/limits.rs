@@ -43,15 +43,15 @@ pub const JOIN_MS: u64 = 1_000;
 /// Signs of life without an answer after which the person is told.
 pub const UNANSWERED_MAX: u32 = 2;
 
-/// Datagrams that one look at the socket takes in, and that make one event.
-pub const BATCH_DATAGRAMS_MAX: usize = 64;
-/// Batches that may wait for the coordinator.
+/// Datagrams that may wait for the coordinator; further ones wait in the socket.
 pub const INBOX_EVENTS_MAX: usize = 256;
-/// Messages that may wait for the sender, each to one client or to all. What finds no room is lost
-/// and counted, as the network itself would lose it.
-pub const OUTBOX_MESSAGES_MAX: usize = 8_192;
-/// What we ask the system to keep for us until we receive it, in bytes. It gives half of that, or
-/// less (`net.core.rmem_max`); a datagram costs it about 800.
+/// Datagrams that may wait for the sender: 65 messages to 1000 clients, and about 0.3 s of its
+/// work, which is the longest that an answer waits behind them. What finds no room is lost and
+/// counted, as the network itself would lose it.
+pub const OUTBOX_DATAGRAMS_MAX: usize = 65_536;
+/// What we ask the system to keep for us until we receive it, in bytes. It gives that or
+/// `net.core.rmem_max`, whichever is less, and says the double, because it counts its own expense
+/// as well: about 800 bytes a datagram.
 pub const RECEIVE_BYTES: usize = 8 * 1024 * 1024;
 
 /// How often a page is told what has changed.

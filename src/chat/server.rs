@@ -2,7 +2,7 @@
 //! coordinator, which owns the table of clients. No rules.
 
 use crate::chat::limits::{
-    DATAGRAM_BYTES, DATAGRAM_BYTES_MAX, INBOX_EVENTS_MAX, OUTBOX_MESSAGES_MAX, PAGE_MS,
+    DATAGRAM_BYTES, DATAGRAM_BYTES_MAX, INBOX_EVENTS_MAX, OUTBOX_DATAGRAMS_MAX, PAGE_MS,
     RECEIVE_BYTES, TICK_MS,
 };
 use crate::chat::protocol::{self, Message};
@@ -84,15 +84,10 @@ impl Server {
 /// What reaches the coordinator from other threads.
 type Input = Event;
 
-/// One message on its way out.
+/// One datagram on its way out.
 struct Post {
-    bytes: [u8; DATAGRAM_BYTES],
-    to: To,
-}
-
-enum To {
-    One(SocketAddr),
-    All(Arc<[SocketAddr]>),
+    bytes: Arc<[u8; DATAGRAM_BYTES]>,
+    addr: SocketAddr,
 }
 
 /// The state and all that belongs to it. Dropped in the order of its fields, last the inbox, which
@@ -105,8 +100,9 @@ struct Coordinator<'env> {
     outbox: Sender<Post>,
     inbox: Inbox<Input>,
     state: State,
-    /// Messages that found the outbox full.
+    /// Datagrams that found the outbox full.
     unsent: u64,
+    is_ending: bool,
     server: &'env Server,
     watch: Option<&'env dyn Watch>,
     /// When to show how it is, if something has changed.
@@ -122,7 +118,7 @@ impl<'env> Coordinator<'env> {
     ) -> io::Result<Coordinator<'env>> {
         let Server { config, socket, .. } = server;
         let (inbox_in, inbox) = bounded(INBOX_EVENTS_MAX);
-        let (outbox, posts) = bounded(OUTBOX_MESSAGES_MAX);
+        let (outbox, posts) = bounded(OUTBOX_DATAGRAMS_MAX);
         let (over, is_over) = stop_pair();
         let (waker, shut) = Waker::new(socket)?;
         let now = config.clock.now();
@@ -133,6 +129,7 @@ impl<'env> Coordinator<'env> {
             inbox: Inbox::new(inbox),
             state: State::new(config.setup, now),
             unsent: 0,
+            is_ending: false,
             server,
             watch,
             show_at: watch.map(|_| now),
@@ -167,6 +164,7 @@ impl<'env> Coordinator<'env> {
                 Woken::Item(event) => self.take(event),
                 Woken::Due | Woken::Closed => self.show(),
                 Woken::Stop => {
+                    self.is_ending = true;
                     self.take(Event::Stopped);
                     let mut report = self.state.counters().report();
                     report.extend((self.unsent > 0).then_some(("unsent", self.unsent)));
@@ -187,8 +185,15 @@ impl<'env> Coordinator<'env> {
         let now = config.clock.now();
         for effect in self.state.handle(now, event) {
             match effect {
-                Effect::Send(addr, message) => self.post(&message, To::One(addr)),
-                Effect::SendAll(addrs, message) => self.post(&message, To::All(addrs)),
+                Effect::Send(addr, message) => {
+                    config.trace.wire(&addr, '<', &format_args!("{message:?}"));
+                    self.post(&message, &[addr]);
+                }
+                Effect::SendAll(addrs, message) => {
+                    let all = format_args!("all {}", addrs.len());
+                    config.trace.wire(&all, '<', &format_args!("{message:?}"));
+                    self.post(&message, &addrs);
+                }
                 Effect::Joined(id) => {
                     let clients = self.state.clients().len();
                     let max = config.setup.clients_max;
@@ -204,16 +209,17 @@ impl<'env> Coordinator<'env> {
         }
     }
 
-    fn post(&mut self, message: &Message, to: To) {
-        let trace = &self.server.config.trace;
-        match &to {
-            To::One(addr) => trace.wire(addr, '<', &format_args!("{message:?}")),
-            To::All(addrs) => {
-                trace.wire(&format_args!("all {}", addrs.len()), '<', &format_args!("{message:?}"));
-            }
+    fn post(&mut self, message: &Message, addrs: &[SocketAddr]) {
+        let bytes = Arc::new(message.encode());
+        for addr in addrs {
+            let post = Post { bytes: Arc::clone(&bytes), addr: *addr };
+            // The last words wait for room: nobody is kept waiting any more.
+            let is_queued = match self.is_ending {
+                true => self.outbox.send(post).is_ok(),
+                false => self.outbox.try_send(post).is_ok(),
+            };
+            self.unsent += u64::from(!is_queued);
         }
-        let post = Post { bytes: message.encode(), to };
-        self.unsent += u64::from(self.outbox.try_send(post).is_err());
     }
 
     fn show(&mut self) {
@@ -227,19 +233,14 @@ impl<'env> Coordinator<'env> {
 
 /// Sends until there is no more to send and nobody who would give it more.
 fn send(socket: &UdpSocket, posts: &Receiver<Post>, trace: &Trace) {
-    let send = |bytes: &[u8], addr: SocketAddr| loop {
-        match socket.send_to(bytes, addr) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => {
-                return trace.event(format_args!("ev=not-sent addr={addr} error={error:?}"));
+    while let Some(Post { bytes, addr }) = wait::recv(posts) {
+        loop {
+            match socket.send_to(&*bytes, addr) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => trace.event(format_args!("ev=not-sent addr={addr} error={error:?}")),
+                Ok(_) => {}
             }
-            Ok(_) => return,
-        }
-    };
-    while let Some(Post { bytes, to }) = wait::recv(posts) {
-        match to {
-            To::One(addr) => send(&bytes, addr),
-            To::All(addrs) => addrs.iter().for_each(|addr| send(&bytes, *addr)),
+            break;
         }
     }
 }

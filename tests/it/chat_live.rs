@@ -1,8 +1,10 @@
 //! The chat as programs: datagrams, the terminal client, who may ask the pages (chat spec).
 
 use crate::harness::{Program, WAIT, run, until};
+use malha::chat::protocol::{Kind, Message};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub const MALHA: &str = env!("CARGO_BIN_EXE_malha");
@@ -127,6 +129,42 @@ fn status_comes_as_often_as_told() {
     let (kind, origin, text) = ana.heard();
     assert_eq!((kind, origin), (2, 0));
     assert!(text.starts_with("Servidor ativo há ") && text.contains("Clientes conectados: 1."));
+}
+
+/// Many who talk to many at once: what is too much is lost and counted, and neither an answer nor
+/// the end waits behind all that was said.
+#[test]
+fn a_storm_keeps_nobody_waiting() {
+    let mut server = Server::start(&["--max-rate", "1000000"]);
+    let crowd = Wild::join(server.addr, 1, "1");
+    for id in 2..=300 {
+        crowd.says(0, id, 0, b"one of many", b"");
+        crowd.hears(0, 0, "Conexão aceita.");
+    }
+    let bia = Wild::join(server.addr, 1000, "Bia");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let to_all =
+                Message { origin: 1, ..Message::from_server(Kind::Text, 0, "!".to_owned()) };
+            while !is_over.load(Ordering::Relaxed) {
+                // Refused as soon as the server is gone.
+                let _ = crowd.0.send(&to_all.encode());
+            }
+        });
+        // Heard by all, or lost in front of somebody: the storm is everywhere.
+        for _ in 0..1_000 {
+            bia.heard();
+        }
+        let start = Instant::now();
+        server.program.signal("-INT");
+        while bia.heard().2 != "Servidor desligado. Conexão encerrada." {}
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let (code, _, err) = server.program.ends();
+    assert_eq!(code, Some(0));
+    assert!(err.iter().any(|line| line.contains("unsent=")), "{err:?}");
 }
 
 /// A client that ends its thread, or its process, hears the same words as one that stays.

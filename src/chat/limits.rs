@@ -43,6 +43,12 @@ pub const JOIN_MS: u64 = 1_000;
 /// Signs of life without an answer after which the person is told.
 pub const UNANSWERED_MAX: u32 = 2;
 
+/// How long a client is silent after each message, so that what it is told to say at once, as from
+/// a pipe, arrives: 20 a second and a line of 30 parts stay below [`RATE_MAX`].
+pub const SAY_MS: u64 = 50;
+/// How long a client that has nothing more to say waits for what was asked for last.
+pub const DONE_MS_MAX: u64 = 500;
+
 /// Datagrams that may wait for the coordinator; further ones wait in the socket.
 pub const INBOX_EVENTS_MAX: usize = 256;
 /// Datagrams that may wait for the sender: 65 messages to 1000 clients, and about 0.3 s of its

@@ -207,6 +207,24 @@ fn the_end_of_input_is_a_goodbye() {
     bia.hears(3, 0, "ID de destino não encontrado.");
 }
 
+/// Whoever pipes lines in loses none of them, and sees what is answered to the last.
+#[test]
+fn piped_lines_are_all_said_and_answered() {
+    let server = Server::start(&[]);
+    let bia = Wild::join(server.addr, 2, "Bia");
+    let addr = server.addr.to_string();
+    let args = ["chat", "client", "--connect", &addr, "--id", "1", "--name", "Ana"];
+    let typed: String = (0..60).map(|number| format!("{number}\n")).collect();
+    let (code, out, err) = run(MALHA, &args, &(typed + "/to 9 ninguém\n/list\n/quit\n"));
+    assert_eq!((code, err), (Some(0), vec![]));
+    let last =
+        ["[ERRO] ID de destino não encontrado.", "[Servidor] Clientes conectados: 1: Ana, 2: Bia"];
+    assert!(out.ends_with(&last.map(str::to_owned)), "{out:#?}");
+    for number in 0..60 {
+        bia.hears(2, 1, &number.to_string());
+    }
+}
+
 #[test]
 fn nobody_there_is_said_after_five_times() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -241,7 +259,8 @@ fn an_id_in_use_is_said_and_ends_it() {
 fn a_client_hears_its_server_only() {
     let server = Server::start(&[]);
     let bia = Wild::join(server.addr, 2, "Bia");
-    let addr = server.addr.to_string();
+    // Whoever copies `0.0.0.0` from a server's command line means this machine.
+    let addr = format!("0.0.0.0:{}", server.addr.port());
     let args =
         ["chat", "client", "--connect", &addr, "--id", "1", "--name", "A", "--trace", "wire"];
     let mut ana = Program::start(MALHA, &args);

@@ -1,6 +1,6 @@
 //! The other side as a library: a session with a server over a socket.
 
-use crate::chat::limits::{DATAGRAM_BYTES_MAX, INBOX_EVENTS_MAX};
+use crate::chat::limits::{DATAGRAM_BYTES_MAX, INBOX_EVENTS_MAX, RECEIVE_BYTES};
 use crate::chat::protocol::{self, Message};
 use crate::chat::session::{Effect, Ending, Event, Identity, Line, Session};
 use crate::net::accept;
@@ -11,6 +11,7 @@ use crate::net::stop::Stop;
 use crate::net::threads;
 use crate::net::trace::Trace;
 use crossbeam_channel::{Receiver, after, bounded, never, select_biased};
+use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;
@@ -60,15 +61,17 @@ fn talk(
     let socket = &UdpSocket::bind(any(&config.server))?;
     // Who sends to "any address" would be answered from another.
     let server = accept::reachable(config.server);
-    let (heard_in, heard) = bounded(INBOX_EVENTS_MAX);
+    // A smaller one only means that more is lost when much comes at once.
+    let _ = SockRef::from(socket).set_recv_buffer_size(RECEIVE_BYTES);
     thread::scope(|scope| {
+        let (heard_in, heard) = bounded(INBOX_EVENTS_MAX);
         let (_waker, shut) = Waker::new(socket)?;
         threads::spawn(scope, "chat-receive".to_owned(), move || {
             let mut bytes = [0; DATAGRAM_BYTES_MAX + 1];
             datagrams::receive(socket, &shut, &config.trace, &mut bytes, |bytes, addr| {
                 if addr == server {
                     // When nobody listens any more it is over, and so is the loop.
-                    let _ = heard_in.try_send(Event::Heard(protocol::decode(bytes)));
+                    let _ = heard_in.send(Event::Heard(protocol::decode(bytes)));
                 }
                 Ok(())
             });

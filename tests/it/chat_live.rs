@@ -253,6 +253,29 @@ fn an_id_in_use_is_said_and_ends_it() {
     assert_eq!((code, err), (Some(1), vec![format!("error: cannot join {addr}: ID já em uso.")]));
 }
 
+/// What arrives while it cannot look waits for it, as far as a usual system lets it.
+#[test]
+fn a_client_that_was_held_up_misses_nothing() {
+    let server = Server::start(&["--max-rate", "1000000"]);
+    let bia = Wild::join(server.addr, 2, "Bia");
+    let addr = server.addr.to_string();
+    let args = ["chat", "client", "--connect", &addr, "--id", "1", "--name", "Ana"];
+    let mut ana = Program::start(MALHA, &args);
+    ana.prints("[Servidor] Conexão aceita.");
+    ana.signal("-STOP");
+    for number in 0..500 {
+        bia.says(2, 2, 1, b"", number.to_string().as_bytes());
+        // Not faster than the server forwards.
+        bia.says(2, 2, 2, b"", b"");
+        bia.heard();
+    }
+    ana.signal("-CONT");
+    for number in 0..500 {
+        let line = ana.prints_one("a private line", |line| line.starts_with("[Privado]"));
+        assert_eq!(line, format!("[Privado] Bia: {number}"));
+    }
+}
+
 /// A datagram from elsewhere is not the server's.
 #[test]
 fn a_client_hears_its_server_only() {

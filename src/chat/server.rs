@@ -46,8 +46,8 @@ pub struct Server {
 
 /// Somebody who is shown how the server is, now and then.
 pub trait Watch: Sync {
-    /// Shows it.
-    fn show(&self, now: Millis, addr: SocketAddr, state: &State);
+    /// Shows it, and what went wrong so far.
+    fn show(&self, now: Millis, addr: SocketAddr, state: &State, trouble: &[(&str, u64)]);
 }
 
 impl Server {
@@ -166,9 +166,8 @@ impl<'env> Coordinator<'env> {
                 Woken::Stop => {
                     self.is_ending = true;
                     self.take(Event::Stopped);
-                    let mut report = self.state.counters().report();
-                    report.extend((self.unsent > 0).then_some(("unsent", self.unsent)));
-                    let told = report.iter().map(|(name, count)| format!("{name}={count}"));
+                    let report = self.report().into_iter();
+                    let told = report.map(|(name, count)| format!("{name}={count}"));
                     return told.collect::<Vec<_>>().join(" ");
                 }
             }
@@ -226,8 +225,15 @@ impl<'env> Coordinator<'env> {
         self.shown_at = self.server.config.clock.now();
         self.show_at = None;
         if let Some(watch) = self.watch {
-            watch.show(self.shown_at, self.server.addr, &self.state);
+            watch.show(self.shown_at, self.server.addr, &self.state, &self.report());
         }
+    }
+
+    /// What went wrong, if anything did.
+    fn report(&self) -> Vec<(&'static str, u64)> {
+        let mut report = self.state.counters().report();
+        report.extend((self.unsent > 0).then_some(("unsent", self.unsent)));
+        report
     }
 }
 

@@ -1,7 +1,7 @@
 //! All rules of a server. A value: events and the time go in, effects come out.
 
 use crate::chat::limits::{RATE_MS, SIGN_MS_MIN, SILENT_MS_MAX, TEXT_BYTES_MAX};
-use crate::chat::protocol::{EVERYBODY, Heard, Id, Kind, Message, SERVER};
+use crate::chat::protocol::{EVERYBODY, Heard, Id, Kind, LIST_HEAD, Message, SERVER};
 use crate::net::clock::Millis;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -242,14 +242,13 @@ impl State {
     /// Who is there, in as many messages as it takes; each says what it is, because they may
     /// arrive in any order.
     fn list(&mut self, addr: SocketAddr, asker: Id) {
-        const HEAD: &str = "Clientes conectados: ";
-        let mut text = HEAD.to_owned();
+        let mut text = LIST_HEAD.to_owned();
         let mut texts = Vec::new();
         for (id, client) in &self.clients {
             let entry = format!("{id}: {}", client.name);
-            let separator = if text.len() == HEAD.len() { "" } else { ", " };
+            let separator = if text.len() == LIST_HEAD.len() { "" } else { ", " };
             if text.len() + separator.len() + entry.len() > TEXT_BYTES_MAX {
-                texts.push(std::mem::replace(&mut text, HEAD.to_owned() + &entry));
+                texts.push(std::mem::replace(&mut text, LIST_HEAD.to_owned() + &entry));
             } else {
                 text += separator;
                 text += &entry;

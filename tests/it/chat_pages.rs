@@ -134,6 +134,38 @@ fn a_page_that_is_opened_again_shows_what_was() {
     has_line(&browser, "[Broadcast] Ana: segundo");
     let count = lines(&browser).iter().filter(|line| line.ends_with("primeiro")).count();
     assert_eq!(count, 1, "told once");
+    // Each page asks who is there when it is opened; all hear the answers.
+    let _bia = Wild::join(server.addr, 2, "Bia");
+    for _ in 0..3 {
+        browser.open(&url);
+        browser.shows("#people", "2: Bia");
+    }
+    let people = "return [...document.querySelectorAll('#people button')].map((b) => b.innerText)";
+    assert_eq!(browser.run(people), json!(["todos", "1: Ana", "2: Bia"]));
+    let lists = lines(&browser).iter().filter(|line| line.contains("Clientes conectados")).count();
+    assert_eq!(lists, 0, "who is there stands beside the conversation, not in it");
+}
+
+/// Who waits for a program that has gone sees so, and sees it come back.
+#[test]
+fn a_page_whose_program_is_gone_says_so() {
+    let Some(browser) = Browser::start() else { return };
+    let (mut server, url) = Server::with_page(&[]);
+    browser.open(&url);
+    browser.shows("#phase", "ativo");
+    let color = "return getComputedStyle(document.querySelector('#dot')).backgroundColor";
+    let on = browser.run(color);
+    server.program.signal("-KILL");
+    server.program.exit();
+    // Of what is not shown, too, a browser tells the text.
+    let seen = "return document.querySelector('#lost').getClientRects().length";
+    until("the warning", || (browser.run(seen) == json!(1)).then_some(()));
+    assert_ne!(browser.run(color), on, "the light is out");
+    let page = url.trim_start_matches("http://").trim_end_matches('/');
+    let again = Server::start(&["--web", page]);
+    browser.shows("#phase", &format!("ativo em {}", again.addr));
+    until("its end", || (browser.run(seen) == json!(0)).then_some(()));
+    assert_eq!(browser.run(color), on);
 }
 
 /// 360 px wide, with nobody, some and many, and a long conversation.
@@ -172,4 +204,20 @@ fn the_pages_fit_a_phone() {
     let seen = "const l = document.querySelector('#lines'); \
                 return l.scrollTop + l.clientHeight >= l.scrollHeight - 40";
     assert_eq!(browser.run(seen), json!(true), "the newest line is in sight");
+    // As when a phone is turned, or its keyboard comes up.
+    for (width, height) in [(740, 360), (360, 500)] {
+        browser.resize(width, height);
+        until("the newest line", || (browser.run(seen) == json!(true)).then_some(()));
+    }
+    browser.run("document.querySelector('#text').focus()");
+    let focus = "return document.activeElement.id";
+    for next in ["send", "list", "leave"] {
+        browser.types(TAB);
+        assert_eq!(browser.run(focus), json!(next), "reached without passing 300 people");
+    }
+    browser.go(&office);
+    let lines = "const d = document.createRange(); \
+                 d.selectNodeContents(document.querySelector('#rows .since')); \
+                 return d.getClientRects().length";
+    assert_eq!(browser.run(lines), json!(1), "no number is broken");
 }

@@ -51,10 +51,13 @@ pub const DONE_MS_MAX: u64 = 500;
 
 /// Datagrams that may wait for the coordinator; further ones wait in the socket.
 pub const INBOX_EVENTS_MAX: usize = 256;
-/// Datagrams that may wait for the sender: 65 messages to 1000 clients, and about 0.3 s of its
-/// work, which is the longest that an answer waits behind them. What finds no room is lost and
-/// counted, as the network itself would lose it.
-pub const OUTBOX_DATAGRAMS_MAX: usize = 65_536;
+/// Posts that may wait for the sender. What finds no room is lost and counted, as the network
+/// itself would lose it.
+pub const OUTBOX_POSTS_MAX: usize = 16_384;
+/// Datagrams of one post: a message to more clients is several posts. So at most 262,144 datagrams
+/// wait (260 messages to 1000 clients), and an answer behind them about as long as it takes to send
+/// them: 0.7 s.
+pub const POST_DATAGRAMS_MAX: usize = 16;
 /// What we ask the system to keep for us until we receive it, in bytes. It gives that or
 /// `net.core.rmem_max`, whichever is less, and says the double, because it counts its own expense
 /// as well: about 800 bytes a datagram.

@@ -2,10 +2,10 @@
 //! coordinator, which owns the table of clients. No rules.
 
 use crate::chat::limits::{
-    DATAGRAM_BYTES, DATAGRAM_BYTES_MAX, INBOX_EVENTS_MAX, OUTBOX_DATAGRAMS_MAX, PAGE_MS,
-    RECEIVE_BYTES, TICK_MS,
+    DATAGRAM_BYTES, DATAGRAM_BYTES_MAX, INBOX_EVENTS_MAX, OUTBOX_POSTS_MAX, PAGE_MS,
+    POST_DATAGRAMS_MAX, RECEIVE_BYTES, TICK_MS,
 };
-use crate::chat::protocol::{self, Message};
+use crate::chat::protocol;
 use crate::chat::state::{Effect, Event, Setup, State};
 use crate::net::accept;
 use crate::net::clock::{Clock, Millis};
@@ -84,10 +84,25 @@ impl Server {
 /// What reaches the coordinator from other threads.
 type Input = Event;
 
-/// One datagram on its way out.
+/// The same datagram to one, or to some of all.
 struct Post {
     bytes: Arc<[u8; DATAGRAM_BYTES]>,
-    addr: SocketAddr,
+    to: To,
+}
+
+enum To {
+    One(SocketAddr),
+    /// At most [`POST_DATAGRAMS_MAX`] of them, from there on.
+    Some(Arc<[SocketAddr]>, usize),
+}
+
+impl Post {
+    fn addrs(&self) -> &[SocketAddr] {
+        match &self.to {
+            To::One(addr) => std::slice::from_ref(addr),
+            To::Some(all, from) => &all[*from..all.len().min(from + POST_DATAGRAMS_MAX)],
+        }
+    }
 }
 
 /// The state and all that belongs to it. Dropped in the order of its fields, last the inbox, which
@@ -118,7 +133,7 @@ impl<'env> Coordinator<'env> {
     ) -> io::Result<Coordinator<'env>> {
         let Server { config, socket, .. } = server;
         let (inbox_in, inbox) = bounded(INBOX_EVENTS_MAX);
-        let (outbox, posts) = bounded(OUTBOX_DATAGRAMS_MAX);
+        let (outbox, posts) = bounded(OUTBOX_POSTS_MAX);
         let (over, is_over) = stop_pair();
         let (waker, shut) = Waker::new(socket)?;
         let now = config.clock.now();
@@ -186,12 +201,16 @@ impl<'env> Coordinator<'env> {
             match effect {
                 Effect::Send(addr, message) => {
                     config.trace.wire(&addr, '<', &format_args!("{message:?}"));
-                    self.post(&message, &[addr]);
+                    self.post(Post { bytes: Arc::new(message.encode()), to: To::One(addr) });
                 }
                 Effect::SendAll(addrs, message) => {
                     let all = format_args!("all {}", addrs.len());
                     config.trace.wire(&all, '<', &format_args!("{message:?}"));
-                    self.post(&message, &addrs);
+                    let bytes = Arc::new(message.encode());
+                    for from in (0..addrs.len()).step_by(POST_DATAGRAMS_MAX) {
+                        let to = To::Some(Arc::clone(&addrs), from);
+                        self.post(Post { bytes: Arc::clone(&bytes), to });
+                    }
                 }
                 Effect::Joined(id) => {
                     let clients = self.state.clients().len();
@@ -208,17 +227,14 @@ impl<'env> Coordinator<'env> {
         }
     }
 
-    fn post(&mut self, message: &Message, addrs: &[SocketAddr]) {
-        let bytes = Arc::new(message.encode());
-        for addr in addrs {
-            let post = Post { bytes: Arc::clone(&bytes), addr: *addr };
-            // The last words wait for room: nobody is kept waiting any more.
-            let is_queued = match self.is_ending {
-                true => self.outbox.send(post).is_ok(),
-                false => self.outbox.try_send(post).is_ok(),
-            };
-            self.unsent += u64::from(!is_queued);
-        }
+    fn post(&mut self, post: Post) {
+        let datagrams = post.addrs().len() as u64;
+        // The last words wait for room: nobody is kept waiting any more.
+        let is_queued = match self.is_ending {
+            true => self.outbox.send(post).is_ok(),
+            false => self.outbox.try_send(post).is_ok(),
+        };
+        self.unsent += if is_queued { 0 } else { datagrams };
     }
 
     fn show(&mut self) {
@@ -239,14 +255,16 @@ impl<'env> Coordinator<'env> {
 
 /// Sends until there is no more to send and nobody who would give it more.
 fn send(socket: &UdpSocket, posts: &Receiver<Post>, trace: &Trace) {
-    while let Some(Post { bytes, addr }) = wait::recv(posts) {
-        loop {
-            match socket.send_to(&*bytes, addr) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => trace.event(format_args!("ev=not-sent addr={addr} error={error:?}")),
-                Ok(_) => {}
+    let send = |bytes: &[u8], addr: SocketAddr| loop {
+        match socket.send_to(bytes, addr) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                return trace.event(format_args!("ev=not-sent addr={addr} error={error:?}"));
             }
-            break;
+            Ok(_) => return,
         }
+    };
+    while let Some(post) = wait::recv(posts) {
+        post.addrs().iter().for_each(|addr| send(&*post.bytes, *addr));
     }
 }

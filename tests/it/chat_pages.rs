@@ -72,13 +72,25 @@ fn two_people_and_a_server_from_join_to_stop() {
     browser.shows("#texts", "2");
 
     browser.go(&ana);
-    browser.clicks("#leave");
+    // Whoever presses a key that goes away with it is led on.
+    let focus = |script: &str, to: &str| {
+        let script = format!("return document.activeElement.{script}");
+        until(&format!("the focus at {to}"), || (browser.run(&script) == json!(to)).then_some(()));
+    };
+    browser.run("document.querySelector('#leave').focus()");
+    browser.types(ENTER);
     browser.shows("#phase", "desconectado");
+    focus("name", "id");
     browser.go(&office);
     browser.shows("#total", "1");
 
-    browser.clicks("#stop");
+    browser.run("document.querySelector('#stop').focus()");
+    browser.types(ENTER);
     browser.shows("#phase", "parado");
+    focus("id", "start");
+    browser.types(ENTER);
+    browser.shows("#phase", "ativo");
+    focus("id", "stop");
     browser.go(&bia);
     has_line(&browser, "[Servidor] Servidor desligado. Conexão encerrada.");
     browser.shows("#phase", "desconectado");

@@ -33,7 +33,13 @@ function show_state(state) {
     $("#text").focus();
   }
   if (joined && (is_fresh || phase !== "joined")) ask("/list");
-  if (state.phase === "idle") show_people([]);
+  if (state.phase === "idle") {
+    show_people([]);
+    const form = $("#connect");
+    if (phase !== "" && phase !== "idle" && !form.contains(document.activeElement)) {
+      form.elements.id.focus();
+    }
+  }
   phase = state.phase;
   is_fresh = false;
   show_talk();
@@ -131,9 +137,7 @@ $("#say").addEventListener("submit", async (event) => {
   if (!is_said && $("#text").value === "") $("#text").value = text;
 });
 $("#list").addEventListener("click", () => ask("/list"));
-$("#leave").addEventListener("click", async () => {
-  if (await ask("/disconnect")) $("#connect").elements.id.focus();
-});
+$("#leave").addEventListener("click", () => ask("/disconnect"));
 
 hear({
   fresh: begin,

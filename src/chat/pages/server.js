@@ -51,6 +51,7 @@ function show_clients(clients) {
 }
 
 function show(state) {
+  const focused = document.activeElement;
   const clients = state.clients || [];
   const total = state.clients_total || 0;
   $("#phase").textContent = state.running ? `ativo em ${state.host}:${state.port}` : "parado";
@@ -62,6 +63,8 @@ function show(state) {
     input.disabled = state.running;
     if (state.running || input.value === "") input.value = state[name];
   }
+  // Whoever pressed a key that is off now is led to the other.
+  if (focused.disabled) $(state.running ? "#stop" : "#start").focus();
   $("#uptime").textContent = state.running ? duration(state.seconds) : "–";
   $("#total").textContent = total;
   $("#texts").textContent = state.texts || 0;
@@ -78,8 +81,6 @@ $("#control").addEventListener("submit", (event) => {
   event.preventDefault();
   ask("/start", fields($("#control")));
 });
-$("#stop").addEventListener("click", async () => {
-  if (await ask("/stop")) $("#start").focus();
-});
+$("#stop").addEventListener("click", () => ask("/stop"));
 
 hear({ state: show });

@@ -253,6 +253,28 @@ fn an_id_in_use_is_said_and_ends_it() {
     assert_eq!((code, err), (Some(1), vec![format!("error: cannot join {addr}: ID já em uso.")]));
 }
 
+/// On a terminal, too, with the editor of lines: what comes in one piece, and what a terminal says
+/// is a paste.
+#[test]
+fn pasted_lines_are_all_said() {
+    let server = Server::start(&[]);
+    let client = format!("{MALHA} chat client --connect {} --id 1 --name Ana", server.addr);
+    let mut ana = Program::start("script", &["-qec", &client, "/dev/null"]);
+    ana.prints_one("the welcome", |line| line.contains("[Servidor] Conexão aceita."));
+    ana.types("um\ndois\ntrês");
+    for text in ["um", "dois", "três"] {
+        let said = format!("[Broadcast] Ana: {text}");
+        ana.prints_one(&said, |line| line.contains(&said));
+    }
+    ana.types("\u{1b}[200~quatro\ncinco\u{1b}[201~");
+    for text in ["quatro", "cinco"] {
+        let said = format!("[Broadcast] Ana: {text}");
+        ana.prints_one(&said, |line| line.trim_end().ends_with(&said));
+    }
+    ana.types("/quit");
+    ana.exits(0);
+}
+
 /// What arrives while it cannot look waits for it, as far as a usual system lets it.
 #[test]
 fn a_client_that_was_held_up_misses_nothing() {

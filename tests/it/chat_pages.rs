@@ -109,7 +109,7 @@ fn the_page_starts_and_stops_the_server() {
     // The port is free: somebody else takes it.
     let taken = UdpSocket::bind(server.addr).unwrap();
     browser.clicks("#start");
-    browser.shows("#error", &format!("cannot listen on {}", server.addr));
+    browser.shows("#error", &format!("Não foi possível escutar em {}", server.addr));
     let port = "const port = document.querySelector('[name=port]'); port.value =";
     for (value, error) in [("'99999'", "0 a 65535"), ("'abc'", "0 a 65535")] {
         browser.run(&format!("{port} {value}"));

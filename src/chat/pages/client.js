@@ -16,8 +16,12 @@ function begin() {
 function show_state(state) {
   const joined = state.phase === "joined";
   const words = { idle: "desconectado", connecting: "conectando…" };
-  $("#phase").textContent = joined
-    ? `${state.name} (${state.id}) em ${state.server}` : words[state.phase];
+  if (joined) {
+    const where = `(${state.id}) em ${state.server}`;
+    $("#phase").replaceChildren(make("bdi", "", state.name), " ", where);
+  } else {
+    $("#phase").textContent = words[state.phase];
+  }
   $("#dot").classList.toggle("on", joined);
   $("#entrance").hidden = joined;
   $("#join").disabled = state.phase === "connecting";

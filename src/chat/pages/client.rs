@@ -137,7 +137,9 @@ impl Desk<'_, '_> {
                 Ok(Ending::ServerGone) => Some("O servidor foi desligado.".to_owned()),
                 Ok(Ending::NoAnswer) => Some(format!("Nenhuma resposta de {}.", config.server)),
                 Ok(Ending::Refused(why)) => Some(why),
-                Err(failure) => Some(failure.to_string()),
+                Err(Failure { why, .. }) => {
+                    Some(format!("Não foi possível falar com {}: {why}", config.server))
+                }
             };
             // One session runs at a time, so there is room.
             let _ = ended.try_send(why);

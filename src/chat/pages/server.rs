@@ -89,9 +89,11 @@ impl Office<'_, '_> {
         if self.running.is_some() {
             return Err("O servidor já está ativo.".to_owned());
         }
-        let config = Config { listen: form.addrs()?, ..self.config.clone() };
-        let server = Server::bind(config).map_err(|failure| failure.to_string())?;
-        self.start(server).map_err(|error| error.to_string())
+        let addrs = form.addrs()?;
+        let what = format!("Não foi possível escutar em {}", addrs[0]);
+        let config = Config { listen: addrs, ..self.config.clone() };
+        let server = Server::bind(config).map_err(|failure| format!("{what}: {}", failure.why))?;
+        self.start(server).map_err(|error| format!("{what}: {error}"))
     }
 
     fn start(&mut self, server: Server) -> io::Result<()> {

@@ -270,8 +270,9 @@ impl State {
         if now < self.status_at {
             return;
         }
-        // Late ticks do not make the status come more often afterwards.
-        self.status_at = self.status_at.plus(self.setup.status_ms).max(now.plus(1));
+        // However late this tick is, the next status is due at a whole multiple again.
+        let late_ms = self.status_at.until(now).as_millis() as u64 % self.setup.status_ms;
+        self.status_at = now.plus(self.setup.status_ms - late_ms);
         let seconds = self.started_at.until(now).as_secs();
         let (clients, recent) = (self.clients.len(), std::mem::take(&mut self.texts_recent));
         let text = format!(

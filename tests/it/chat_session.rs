@@ -199,4 +199,8 @@ fn control_characters_are_shown_and_not_done() {
     let (name, text) = ("\x1b[31mBia".to_owned(), "a\r[Servidor] b\u{9b}".to_owned());
     let line = console::show(&Line { voice: Voice::Public, name, text }).unwrap();
     assert!(!line.chars().any(char::is_control), "{line:?}");
+    // Nor turns the rest of a line around.
+    let (name, text) = ("\u{202e}Bia".to_owned(), "\u{2067}x".to_owned());
+    let line = console::show(&Line { voice: Voice::Public, name, text }).unwrap();
+    assert_eq!(line, "[Broadcast] \\u{202e}Bia: \\u{2067}x");
 }

@@ -20,6 +20,7 @@ mod chat_live;
 mod chat_pages;
 mod chat_session;
 mod chat_state;
+mod chat_web;
 mod command_bytes;
 mod command_chapter;
 mod command_client;

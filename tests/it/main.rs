@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod browser;
+mod charging_broker;
+mod charging_delivery;
+mod charging_histories;
 mod charging_malformed;
 mod charging_packets;
 mod charging_topics;
+mod charging_world;
 mod chat_bytes;
 mod chat_chapter;
 mod chat_live;

@@ -162,8 +162,9 @@ impl Play {
     }
 
     fn take(&mut self, who: usize, link: u64, packet: Packet) -> Checked {
-        // What was lost may come again after what came after it.
-        let is_whole = self.world.lost.iter().all(|(client, _)| client != NAMES[who]);
+        // What was lost, or said before one was there, may come again after what came after it.
+        let has_lost = self.world.lost.iter().any(|(client, _)| client == NAMES[who]);
+        let is_whole = !has_lost && who != STRANGER;
         let client = &mut self.clients[who];
         let answer = match packet {
             Packet::Publish(publish) => {

@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod browser;
+mod charging_broker;
 mod charging_chapter;
 mod charging_choice;
+mod charging_clients;
+mod charging_delivery;
 mod charging_end_to_end;
+mod charging_histories;
 mod charging_history;
 mod charging_malformed;
 mod charging_packets;

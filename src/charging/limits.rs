@@ -92,8 +92,9 @@ pub const SETTLE_MS: u64 = 1_000;
 /// How much longer than twice the minutes that it announced a vehicle may take to arrive.
 pub const LATE_MS: u64 = 12_000;
 
-/// Stations that have refused a vehicle and that it names when it asks again.
-pub const EXCEPT_MAX: usize = 16;
+/// Stations that have refused a vehicle and that it names when it asks again. After as many
+/// refusals it waits as if there were no station at all.
+pub const EXCEPT_MAX: usize = 8;
 /// Requests that are over and that a station still answers as it did before, should they come
 /// again. A broker repeats what was under way when a connection was lost, and no more.
 pub const SETTLED_MAX: usize = 256;

@@ -7,6 +7,7 @@ mod charging_history;
 mod charging_payload;
 mod charging_roles;
 mod charging_servers;
+mod charging_simulate;
 mod charging_world;
 mod chat_bytes;
 mod chat_chapter;

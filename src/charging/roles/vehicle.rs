@@ -279,12 +279,16 @@ impl Vehicle {
         let Some(station) = self.leave() else { return };
         self.tell(Line::Refused(station.clone(), outcome));
         if outcome != Some(Outcome::Lapsed) {
-            if self.except.len() >= EXCEPT_MAX {
-                self.except.remove(0);
-            }
             self.except.push(station);
         }
-        self.ask(now);
+        if self.except.len() < EXCEPT_MAX {
+            return self.ask(now);
+        }
+        // So many want the same few places that asking faster helps nobody.
+        self.except.clear();
+        self.steps_at = None;
+        self.phase =
+            Phase::Asks { attempt: 0, is_answered: true, again_at: now.plus(ANSWER_MS_MAX) };
     }
 
     /// Hears no more of the station.

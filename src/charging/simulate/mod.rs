@@ -1,4 +1,4 @@
-//! All of it in one process: stations and vehicles that a seed decides, and what they lived through.
+//! All of it in one process: who takes part a seed decides; what they lived through is a table.
 //!
 //! | file | holds |
 //! |---|---|

@@ -95,6 +95,10 @@ struct Running {
     screen: Screen,
     trace: Trace,
     stop: Stop,
+    #[cfg_attr(
+        not(any(feature = "grid", feature = "command", feature = "chat")),
+        expect(dead_code, reason = "only those have a console, where Ctrl-C is a key")
+    )]
     interrupt: Arc<dyn Fn() + Send + Sync>,
     _settings: Settings,
 }

@@ -1,4 +1,4 @@
-//! Electric vehicles and charging stations over MQTT, and the broker between them.
+#![doc = include_str!("README.md")]
 
 pub mod limits;
 

@@ -2,12 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod browser;
+mod charging_chapter;
 mod charging_choice;
+mod charging_end_to_end;
 mod charging_history;
+mod charging_malformed;
+mod charging_packets;
 mod charging_payload;
 mod charging_roles;
 mod charging_servers;
+mod charging_session;
 mod charging_simulate;
+mod charging_topics;
 mod charging_world;
 mod chat_bytes;
 mod chat_chapter;

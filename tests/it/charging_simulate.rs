@@ -67,7 +67,7 @@ fn the_program_prints_a_table_with_three_columns() {
     let heads = out[1].split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(heads, "least minutes nearest shortest queue");
     assert!(out.iter().any(|line| line.starts_with("wait, p95")), "{out:#?}");
-    assert!(out.last().unwrap().starts_with("wait, times that of the first"));
+    assert!(out.last().unwrap().starts_with("wait, times that of our rule"));
     assert_eq!(run(MALHA, &args, "").1, out, "the same table twice");
 }
 

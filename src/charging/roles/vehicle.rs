@@ -93,6 +93,11 @@ impl Vehicle {
         }
     }
 
+    /// What it is called.
+    pub fn id(&self) -> &Id {
+        &self.setup.id
+    }
+
     /// What is left, of 100.
     pub fn battery(&self) -> f64 {
         self.setup.battery
@@ -101,14 +106,6 @@ impl Vehicle {
     /// Whether it was told that no station is near enough.
     pub fn is_stranded(&self) -> bool {
         self.is_stranded
-    }
-
-    /// The station that has granted it a place, and the number of its question.
-    pub fn place(&self) -> Option<(&Id, u64)> {
-        match &self.phase {
-            Phase::Goes(bid) if bid.is_granted => Some((&bid.offer.station, self.request)),
-            _ => None,
-        }
     }
 
     /// Since when it has been in need of a station.

@@ -139,7 +139,7 @@ impl Vehicle {
                 (bid.stage, bid.arrived_at) = (Stage::Arrived, now);
                 let station = bid.offer.station.clone();
                 self.tell(Line::Arrives(station));
-                self.head(now);
+                self.head(now, Said::Present);
             }
             Phase::Wanders(_) if self.setup.battery <= BATTERY_LOW => {
                 self.low_at = now;
@@ -215,11 +215,11 @@ impl Vehicle {
             heard_at: now,
             again_at: now,
         });
-        self.head(now);
+        self.head(now, Said::Heading);
     }
 
-    /// Says where it goes, and how far it is.
-    fn head(&mut self, now: Millis) {
+    /// Says where it goes and how far it is: to all stations, or to that one.
+    fn head(&mut self, now: Millis, say: fn(Heading) -> Said) {
         let Phase::Goes(bid) = &mut self.phase else { return };
         bid.again_at = now.plus(BEAT_MS);
         let heading = Heading {
@@ -229,7 +229,7 @@ impl Vehicle {
             stage: bid.stage,
             minutes: self.setup.trend.minutes(self.setup.at.distance(bid.offer.at)),
         };
-        self.publish(Post::once(Said::Heading(heading)));
+        self.publish(Post::once(say(heading)));
     }
 
     fn placed(&mut self, now: Millis, place: &Place) {
@@ -311,7 +311,7 @@ impl Vehicle {
             Phase::Asks { is_answered: true, again_at, .. } if now >= *again_at => self.ask(now),
             Phase::Asks { again_at, .. } if now >= *again_at => self.repeat(now),
             Phase::Goes(bid) if now >= bid.heard_at.plus(SILENT_MS_MAX) => self.refused(now, None),
-            Phase::Goes(bid) if now >= bid.again_at => self.head(now),
+            Phase::Goes(bid) if now >= bid.again_at => self.head(now, Said::Present),
             _ => {}
         }
     }
@@ -330,7 +330,7 @@ impl Vehicle {
     fn stop(&mut self) {
         if let Phase::Goes(bid) = &mut self.phase {
             bid.stage = Stage::Left;
-            self.head(Millis(0));
+            self.head(Millis(0), Said::Present);
         }
         self.effects.push(Effect::Done);
     }

@@ -196,6 +196,7 @@ impl Engine {
                 (0..=CENTRAL).for_each(|who| self.hear(who, &said));
             }
             Said::Passed(_) => self.hear(CENTRAL, &said),
+            Said::Present(heading) => self.hear_named(&heading.station, &said),
             Said::Answer(answer) => self.hear_named(&answer.vehicle, &said),
             Said::Place(place) => self.hear_named(&place.vehicle, &said),
             Said::Heading(heading) => {

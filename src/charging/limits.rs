@@ -97,8 +97,9 @@ pub const SETTLE_MS: u64 = 1_000;
 /// How much longer than twice the minutes that it announced a vehicle may take to arrive.
 pub const LATE_MS: u64 = 12_000;
 
-/// Stations that have refused a vehicle and that it names when it asks again.
-pub const EXCEPT_MAX: usize = 16;
+/// Stations that have refused a vehicle and that it names when it asks again. After as many
+/// refusals it waits as if there were no station at all.
+pub const EXCEPT_MAX: usize = 8;
 /// Requests that are over and that a station still answers as it did before, should they come
 /// again. A broker repeats what was under way when a connection was lost, and no more.
 pub const SETTLED_MAX: usize = 256;
@@ -118,6 +119,10 @@ pub const BUSY: f64 = 0.7;
 pub const DRIVE_MINUTES_MEAN: f64 = 15.0;
 /// The shortest that `--minutes-per-car` takes.
 pub const MINUTES_PER_CAR_MIN: f64 = 0.1;
+/// Vehicles that share a connection: two filters each, of the broker's [`FILTERS_MAX`].
+pub const FLEET_VEHICLES_MAX: usize = 250;
+/// What vehicles say and nobody has heard yet. Who finds no room waits.
+pub const REPORTS_MAX: usize = 1_024;
 /// Stations, unless `--stations` says otherwise: a town.
 pub const SIMULATED_STATIONS: usize = 200;
 /// Vehicles, unless `--vehicles` says otherwise.
@@ -131,6 +136,7 @@ pub const SIMULATED_VEHICLES_MAX: u64 = 1_000_000;
 /// The longest simulation: a week.
 pub const SIMULATED_SECONDS_MAX: u64 = 604_800;
 
+const _: () = assert!(2 * FLEET_VEHICLES_MAX <= FILTERS_MAX);
 const _: () = assert!(MINUTE_MS * STEP_MINUTES as u64 == STEP_MS);
 const _: () = assert!(ANSWER_MS_MAX * (ATTEMPT_FOR_ALL as u64 - 1) + SETTLE_MS < 10_000);
 const _: () = assert!(BEAT_MS < SILENT_MS_MAX && PLACES < QUEUE_MAX);

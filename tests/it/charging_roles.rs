@@ -162,7 +162,7 @@ fn asking() -> (World, u64) {
 
 fn headings(world: &World) -> Vec<(String, u64, Stage)> {
     let heading = |said: &Said| match said {
-        Said::Heading(heading) => {
+        Said::Heading(heading) | Said::Present(heading) => {
             Some((heading.station.to_string(), heading.request, heading.stage))
         }
         _ => None,

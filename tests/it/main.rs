@@ -16,6 +16,7 @@ mod charging_payload;
 mod charging_roles;
 mod charging_servers;
 mod charging_session;
+mod charging_simulate;
 mod charging_topics;
 mod charging_world;
 mod chat_bytes;

@@ -53,7 +53,7 @@ pub(super) fn encode(said: &Said) -> Vec<u8> {
             value["request"] = json!(answer.request);
             value
         }
-        Said::Heading(heading) => json!({
+        Said::Heading(heading) | Said::Present(heading) => json!({
             "vehicle_id": heading.vehicle.as_str(),
             "station-id": heading.station.as_str(),
             "request": heading.request,
@@ -126,6 +126,11 @@ pub(super) fn decode(topic: &str, payload: &[u8]) -> Result<Said, Bad> {
             let state = read()?.station()?;
             same(&state.station, station, "station-id")?;
             Said::Station(state)
+        }
+        ["posto", station, "presente"] => {
+            let heading = read()?.heading()?;
+            same(&heading.station, station, "station-id")?;
+            Said::Present(heading)
         }
         ["posto", station, "vaga"] => {
             let place = read()?.place()?;

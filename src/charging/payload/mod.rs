@@ -25,8 +25,11 @@ pub enum Said {
     Ask(Ask),
     /// `veiculo/<vehicle>/posto`: the answer.
     Answer(Answer),
-    /// `veiculo/se_dirigindo`: a vehicle is on its way, there, or leaves.
+    /// `veiculo/se_dirigindo`: a vehicle sets out for a station.
     Heading(Heading),
+    /// `posto/<station>/presente`: it still holds its place, is there, or leaves. Ours: what is
+    /// said on the topic before goes to all stations, which for this would be too much.
+    Present(Heading),
     /// `posto/<station>/vaga`: what a station says to that.
     Place(Place),
     /// `setor/<quadrant>`: whether a sector server is there. Ours. Retained.
@@ -225,6 +228,7 @@ impl Said {
             Said::Ask(Ask { vehicle, .. }) => format!("veiculo/{vehicle}/pedido"),
             Said::Answer(Answer { vehicle, .. }) => format!("veiculo/{vehicle}/posto"),
             Said::Heading(_) => "veiculo/se_dirigindo".to_owned(),
+            Said::Present(Heading { station, .. }) => format!("posto/{station}/presente"),
             Said::Place(Place { station, .. }) => format!("posto/{station}/vaga"),
             Said::Sector(Sector { quadrant, .. }) => format!("setor/{quadrant}"),
             Said::Passed(_) => "central/pedido".to_owned(),

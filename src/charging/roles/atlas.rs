@@ -100,9 +100,11 @@ impl Atlas {
         &self.stations
     }
 
-    /// Where to send a vehicle: of all stations, or of those in one quadrant.
+    /// Where to send a vehicle: of all stations, or of those in one quadrant. Until that station
+    /// says how it is, it counts as having one more in its queue, or all who ask in that short time
+    /// would be sent to the same.
     pub fn choose(
-        &self,
+        &mut self,
         rule: Rule,
         now: Millis,
         ask: &Ask,
@@ -110,16 +112,17 @@ impl Atlas {
     ) -> Result<Offer, Reason> {
         let is_within = |known: &&Known| within.is_none_or(|q| known.at.quadrant() == q);
         let known = self.stations.iter().filter(is_within).filter(|known| known.is_there(now));
-        choose(
-            rule,
-            ask,
-            known.map(|known| Candidate {
-                station: &known.station,
-                at: known.at,
-                queue: known.queue,
-                minutes_per_car: known.minutes_per_car,
-            }),
-        )
+        let candidates = known.map(|known| Candidate {
+            station: &known.station,
+            at: known.at,
+            queue: known.queue,
+            minutes_per_car: known.minutes_per_car,
+        });
+        let offer = choose(rule, ask, candidates)?;
+        if let Some(number) = self.places.get(&offer.station) {
+            self.stations[*number].queue += 1;
+        }
+        Ok(offer)
     }
 
     /// The station with the shortest queue; of several the one it was, then the first by id.

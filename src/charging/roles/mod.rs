@@ -8,6 +8,7 @@
 //! | [`atlas`] | the stations that a server knows |
 //! | [`station`] | queue and places |
 //! | [`vehicle`] | drives, asks, waits, charges |
+//! | [`fleet`] | vehicles that share a connection |
 //! | [`sector`] | answers the vehicles of a quadrant |
 //! | [`central`] | answers the rest, and keeps `menor/fila` |
 
@@ -18,6 +19,8 @@ pub mod central;
 pub mod sector;
 pub mod station;
 pub mod vehicle;
+
+pub mod fleet;
 
 use crate::charging::payload::{Bad, Outcome, Reason, Said};
 use crate::charging::world::Id;

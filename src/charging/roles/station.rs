@@ -252,7 +252,8 @@ impl Station {
 
 impl Role for Station {
     fn filters(&self) -> Vec<(String, u8)> {
-        vec![("veiculo/se_dirigindo".to_owned(), 1)]
+        let present = format!("posto/{}/presente", self.setup.id);
+        vec![("veiculo/se_dirigindo".to_owned(), 1), (present, 1)]
     }
 
     fn will(&self) -> Option<Post> {
@@ -271,7 +272,7 @@ impl Role for Station {
             }
             Event::Lost => self.is_connected = false,
             Event::Heard(said, _) => {
-                if let Said::Heading(heading) = &*said {
+                if let Said::Heading(heading) | Said::Present(heading) = &*said {
                     self.heard(now, heading);
                 }
             }

@@ -93,6 +93,11 @@ impl Vehicle {
         }
     }
 
+    /// What it is called.
+    pub fn id(&self) -> &Id {
+        &self.setup.id
+    }
+
     /// What is left, of 100.
     pub fn battery(&self) -> f64 {
         self.setup.battery
@@ -101,14 +106,6 @@ impl Vehicle {
     /// Whether it was told that no station is near enough.
     pub fn is_stranded(&self) -> bool {
         self.is_stranded
-    }
-
-    /// The station that has granted it a place, and the number of its question.
-    pub fn place(&self) -> Option<(&Id, u64)> {
-        match &self.phase {
-            Phase::Goes(bid) if bid.is_granted => Some((&bid.offer.station, self.request)),
-            _ => None,
-        }
     }
 
     /// Since when it has been in need of a station.
@@ -142,7 +139,7 @@ impl Vehicle {
                 (bid.stage, bid.arrived_at) = (Stage::Arrived, now);
                 let station = bid.offer.station.clone();
                 self.tell(Line::Arrives(station));
-                self.head(now);
+                self.head(now, Said::Present);
             }
             Phase::Wanders(_) if self.setup.battery <= BATTERY_LOW => {
                 self.low_at = now;
@@ -218,11 +215,11 @@ impl Vehicle {
             heard_at: now,
             again_at: now,
         });
-        self.head(now);
+        self.head(now, Said::Heading);
     }
 
-    /// Says where it goes, and how far it is.
-    fn head(&mut self, now: Millis) {
+    /// Says where it goes and how far it is: to all stations, or to that one.
+    fn head(&mut self, now: Millis, say: fn(Heading) -> Said) {
         let Phase::Goes(bid) = &mut self.phase else { return };
         bid.again_at = now.plus(BEAT_MS);
         let heading = Heading {
@@ -232,7 +229,7 @@ impl Vehicle {
             stage: bid.stage,
             minutes: self.setup.trend.minutes(self.setup.at.distance(bid.offer.at)),
         };
-        self.publish(Post::once(Said::Heading(heading)));
+        self.publish(Post::once(say(heading)));
     }
 
     fn placed(&mut self, now: Millis, place: &Place) {
@@ -279,12 +276,16 @@ impl Vehicle {
         let Some(station) = self.leave() else { return };
         self.tell(Line::Refused(station.clone(), outcome));
         if outcome != Some(Outcome::Lapsed) {
-            if self.except.len() >= EXCEPT_MAX {
-                self.except.remove(0);
-            }
             self.except.push(station);
         }
-        self.ask(now);
+        if self.except.len() < EXCEPT_MAX {
+            return self.ask(now);
+        }
+        // So many want the same few places that asking faster helps nobody.
+        self.except.clear();
+        self.steps_at = None;
+        self.phase =
+            Phase::Asks { attempt: 0, is_answered: true, again_at: now.plus(ANSWER_MS_MAX) };
     }
 
     /// Hears no more of the station.
@@ -310,7 +311,7 @@ impl Vehicle {
             Phase::Asks { is_answered: true, again_at, .. } if now >= *again_at => self.ask(now),
             Phase::Asks { again_at, .. } if now >= *again_at => self.repeat(now),
             Phase::Goes(bid) if now >= bid.heard_at.plus(SILENT_MS_MAX) => self.refused(now, None),
-            Phase::Goes(bid) if now >= bid.again_at => self.head(now),
+            Phase::Goes(bid) if now >= bid.again_at => self.head(now, Said::Present),
             _ => {}
         }
     }
@@ -329,7 +330,7 @@ impl Vehicle {
     fn stop(&mut self) {
         if let Phase::Goes(bid) = &mut self.phase {
             bid.stage = Stage::Left;
-            self.head(Millis(0));
+            self.head(Millis(0), Said::Present);
         }
         self.effects.push(Effect::Done);
     }

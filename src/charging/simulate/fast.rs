@@ -2,11 +2,12 @@
 //! would be subscribed to it, in an order that is always the same.
 
 use super::Plan;
-use super::figures::Figures;
+use super::figures::{Columns, Figures, LEAST};
 use crate::charging::limits::{BEAT_MS, SIMULATED_MS};
 use crate::charging::payload::Said;
 use crate::charging::roles::central::Central;
 use crate::charging::roles::choice::Rule;
+use crate::charging::roles::fleet::Need;
 use crate::charging::roles::sector::Sector;
 use crate::charging::roles::station::Station;
 use crate::charging::roles::vehicle::Vehicle;
@@ -29,11 +30,8 @@ const CENTRAL: Who = 4;
 const STATIONS: Who = 5;
 
 /// What is compared, and what it is called.
-pub const RULES: [(&str, Rule); 3] = [
-    ("least minutes", Rule::Least),
-    ("nearest", Rule::Nearest),
-    ("shortest queue", Rule::Shortest),
-];
+pub const RULES: [(&str, Rule); 3] =
+    [(LEAST, Rule::Least), ("nearest", Rule::Nearest), ("shortest queue", Rule::Shortest)];
 
 /// Runs a plan by all three rules at the same time. None if stop was asked for. `second` is called
 /// after each second of each of them.
@@ -41,7 +39,7 @@ pub fn compare(
     plan: &Plan,
     stop: &Stop,
     second: &(dyn Fn() + Sync),
-) -> io::Result<Option<Vec<(&'static str, Figures)>>> {
+) -> io::Result<Option<Columns>> {
     let (figures_in, figures) = bounded(RULES.len());
     thread::scope(|scope| -> io::Result<()> {
         for (number, (_, rule)) in RULES.into_iter().enumerate() {
@@ -198,6 +196,7 @@ impl Engine {
                 (0..=CENTRAL).for_each(|who| self.hear(who, &said));
             }
             Said::Passed(_) => self.hear(CENTRAL, &said),
+            Said::Present(heading) => self.hear_named(&heading.station, &said),
             Said::Answer(answer) => self.hear_named(&answer.vehicle, &said),
             Said::Place(place) => self.hear_named(&place.vehicle, &said),
             Said::Heading(heading) => {
@@ -228,12 +227,8 @@ impl Engine {
     }
 
     fn finish(mut self) -> Figures {
-        let count = |is_it: fn(&Vehicle) -> bool| {
-            self.vehicles.iter().filter(|vehicle| is_it(vehicle)).count() as u64
-        };
-        self.figures.stranded = count(Vehicle::is_stranded);
-        self.figures.waiting =
-            count(|vehicle| vehicle.needs_since().is_some() && !vehicle.is_stranded());
+        let Need { waiting, stranded } = Need::of(&self.vehicles);
+        (self.figures.waiting, self.figures.stranded) = (waiting, stranded);
         self.figures
     }
 }

@@ -69,7 +69,13 @@ impl Figures {
 const HEAD_COLUMNS: usize = 30;
 const COLUMNS: usize = 17;
 
-/// A column for each way to choose, the first of which is compared with the others.
+/// What is compared, and what it is called.
+pub type Columns = Vec<(&'static str, Figures)>;
+
+/// What our rule is called. The others are compared with it.
+pub const LEAST: &str = "least minutes";
+
+/// A column for each.
 pub fn table(columns: &[(&str, Figures)]) -> Vec<String> {
     let row = |name: &str, cell: &dyn Fn(&Figures) -> String| {
         let cells = columns.iter().map(|(_, figures)| format!("{:>COLUMNS$}", cell(figures)));
@@ -92,11 +98,10 @@ pub fn table(columns: &[(&str, Figures)]) -> Vec<String> {
         row("waiting at the end", &|figures| figures.waiting.to_string()),
         row("stranded", &|figures| figures.stranded.to_string()),
     ];
-    if let [(_, first), _, ..] = columns
-        && first.wait_mean() > 0.0
-    {
-        let times = |figures: &Figures| format!("{:.2}", figures.wait_mean() / first.wait_mean());
-        lines.push(row("wait, times that of the first", &times));
+    let ours = columns.iter().find(|(name, _)| *name == LEAST).map(|(_, f)| f.wait_mean());
+    if let Some(ours) = ours.filter(|ours| *ours > 0.0) {
+        let times = |figures: &Figures| format!("{:.2}", figures.wait_mean() / ours);
+        lines.push(row("wait, times that of our rule", &times));
     }
     lines
 }

@@ -1,14 +1,15 @@
-//! All of it in one process: stations and vehicles that a seed decides, and what they lived
-//! through.
+//! All of it in one process: who takes part a seed decides; what they lived through is a table.
 //!
 //! | file | holds |
 //! |---|---|
 //! | this one | who takes part |
 //! | [`fast`] | the roles on a simulated clock, without a network |
+//! | [`live`] | the roles over a broker |
 //! | [`figures`] | how long vehicles waited, and the table of it |
 
 pub mod fast;
 pub mod figures;
+pub mod live;
 
 use crate::charging::limits::{
     BATTERY_FULL, BATTERY_LOW, BUSY, DRIVE_MINUTES_MEAN, MINUTE_MS, MINUTES_PER_CAR_MAX,

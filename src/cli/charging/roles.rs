@@ -37,7 +37,7 @@ struct Link {
 impl Link {
     /// Plays a role until Ctrl-C, under a client id that begins with `name`.
     fn play<R: Role>(self, name: &str, role: impl FnOnce(Millis) -> R) -> Result<u8, Failure> {
-        let login = self.login()?;
+        let login = login(self.user.as_ref(), self.password_file.as_ref())?;
         let running = Running::start(self.common.trace)?;
         let config = Config {
             broker: self.broker.resolve()?,
@@ -60,14 +60,18 @@ impl Link {
         client::run(&config, role(running.clock.now()), &tell, &running.stop)?;
         running.shown(DONE)
     }
+}
 
-    fn login(&self) -> Result<Option<(String, Vec<u8>)>, Failure> {
-        let (Some(user), Some(path)) = (&self.user, &self.password_file) else { return Ok(None) };
-        let what = format!("cannot read the password from {}", path.display());
-        let text = fs::read_to_string(path).map_err(Failure::from_io(what))?;
-        let password = text.lines().next().unwrap_or_default();
-        Ok(Some((user.clone(), password.as_bytes().to_vec())))
-    }
+/// User name and password, if they are given.
+pub(super) fn login(
+    user: Option<&String>,
+    password_file: Option<&PathBuf>,
+) -> Result<Option<(String, Vec<u8>)>, Failure> {
+    let (Some(user), Some(path)) = (user, password_file) else { return Ok(None) };
+    let what = format!("cannot read the password from {}", path.display());
+    let text = fs::read_to_string(path).map_err(Failure::from_io(what))?;
+    let password = text.lines().next().unwrap_or_default();
+    Ok(Some((user.clone(), password.as_bytes().to_vec())))
 }
 
 /// The server that knows all stations, and answers what no sector server can

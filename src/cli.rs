@@ -6,6 +6,8 @@ mod chat;
 mod command;
 #[cfg(feature = "grid")]
 pub mod grid;
+#[cfg(feature = "tasks")]
+mod tasks;
 
 use crate::net::clock::Clock;
 use crate::net::failure::Failure;
@@ -53,6 +55,10 @@ enum System {
     #[cfg(feature = "chat")]
     #[command(subcommand)]
     Chat(chat::Chat),
+    /// A master that hands out work to peers
+    #[cfg(feature = "tasks")]
+    #[command(subcommand)]
+    Tasks(tasks::Tasks),
     /// Load, and comparison with a bare server in the same run
     #[cfg(feature = "bench")]
     #[command(subcommand)]
@@ -76,6 +82,8 @@ pub fn malha() -> ExitCode {
         System::Command(command) => command.run(),
         #[cfg(feature = "chat")]
         System::Chat(chat) => chat.run(),
+        #[cfg(feature = "tasks")]
+        System::Tasks(tasks) => tasks.run(),
         #[cfg(feature = "bench")]
         System::Bench(bench) => finish(bench.run()),
     }

@@ -7,6 +7,7 @@
 //! | [`grid`] | smart-grid servers, linked in pairs, and their clients |
 //! | [`command`] | a TCP command server and its client |
 //! | [`chat`] | messages over UDP, with pages in the browser |
+//! | [`tasks`] | a master that hands out work to peers |
 //! | [`cli`] | the command line |
 
 #[cfg(feature = "bench")]
@@ -21,5 +22,7 @@ pub mod chat;
 pub mod command;
 #[cfg(feature = "grid")]
 pub mod grid;
+#[cfg(feature = "tasks")]
+pub mod tasks;
 
 pub mod cli;

@@ -31,6 +31,8 @@ mod live;
 mod net;
 mod net_dial;
 mod random;
+mod tasks_work;
+mod tasks_zip;
 mod tidy;
 mod transcript;
 mod value;

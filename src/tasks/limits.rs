@@ -35,12 +35,14 @@ pub const ADDRESS_BYTES_MAX: u64 = 2 * MEMORY_BYTES_MAX;
 /// What a script may write, its output included: the kernel holds one file to it, and all
 /// together are looked at every [`LOOK_MS`].
 pub const WRITTEN_BYTES_MAX: u64 = UNPACKED_BYTES_MAX;
-/// Processes and threads of a script. The kernel holds it to that, where it counts for each task
-/// (user namespaces); a look every [`LOOK_MS`] does so everywhere.
+/// Processes and threads of a script. Looked at every [`LOOK_MS`]; one that has more is ended.
 pub const PROCESSES_MAX: u64 = 64;
-/// The same where the kernel can only count all that runs as this user: other slots' scripts, or a
-/// person's whole desktop. High enough for that; it only slows down what the next look will end.
-pub const USER_PROCESSES_MAX: u64 = 8_192;
+/// How many it can reach until then: the kernel's own limit, where it counts for each task (user
+/// namespaces). Twice as many, so that a script is told what it did and does not turn in circles.
+pub const PROCESSES_WALL: u64 = 2 * PROCESSES_MAX;
+/// The same where the kernel can only count all that runs as this user, other slots' scripts and a
+/// person's whole desktop among them: so many more than there are when the script starts.
+pub const USER_PROCESSES_WALL: u64 = 512;
 /// Files that one process has open. Python's own subprocesses need a few; a look at the disk
 /// visits them all.
 pub const DESCRIPTORS_MAX: u64 = 256;

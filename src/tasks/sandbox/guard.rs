@@ -4,7 +4,7 @@
 //! make namespaces. Whatever ends it ends the script too.
 
 use super::order::Order;
-use super::processes::{descendants, kill_all, shared_memory_bytes, sum};
+use super::processes::{descendants, kill_descendants, shared_memory_bytes, sum};
 use super::report::{Cut, Report};
 use crate::tasks::limits::{
     DEPTH_MAX, ENTRIES_MAX, KILL_MS, KILL_MS_MAX, LOOK_MS, LOOK_SHARE, MEMORY_BYTES_MAX,
@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::{set_child_subreaper, set_pdeathsig};
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, wait, waitpid};
 use nix::unistd::{Pid, Uid, getegid, geteuid};
@@ -201,10 +201,11 @@ impl Guard<'_> {
         let deadline = Instant::now() + Duration::from_millis(KILL_MS_MAX);
         let trouble = |error: Errno| format!("cannot end a script: {error}");
         loop {
-            if self.is_inside {
-                kill_all(&[self.child]);
-            } else {
-                kill_all(&descendants(Pid::this()));
+            match self.is_inside {
+                // The kernel ends the others. Once it is gone, its number may be another's.
+                true if self.is_over => {}
+                true => drop(kill(self.child, Signal::SIGKILL)),
+                false => kill_descendants(Pid::this()),
             }
             if !self.reap().map_err(trouble)? {
                 return Ok(());

@@ -54,7 +54,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode};
@@ -190,7 +190,7 @@ pub fn confined(args: &[OsString]) -> ExitCode {
     let Some((role, order)) = args.split_first() else { return ExitCode::FAILURE };
     let Some(order) = Order::from_args(order) else { return ExitCode::FAILURE };
     let outcome = match role.to_str() {
-        Some("guard") => guard::guard(&order),
+        Some("guard") => close_inherited().and_then(|()| guard::guard(&order)),
         Some("first") => guard::first(&order),
         Some("script") => Err(script::script(&order)),
         _ => return ExitCode::FAILURE,
@@ -202,4 +202,17 @@ pub fn confined(args: &[OsString]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What our parent, or its parent, left open for us without meaning to. A script would inherit it.
+fn close_inherited() -> Result<(), String> {
+    let trouble = |error: io::Error| format!("cannot close what was left open: {error}");
+    let open = std::fs::read_dir("/proc/self/fd").map_err(trouble)?;
+    let open: Vec<RawFd> =
+        open.flatten().filter_map(|file| file.file_name().to_str()?.parse().ok()).collect();
+    for number in open.into_iter().filter(|number| *number > 2) {
+        // The list itself was one of them, and is closed already.
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
 }

@@ -1,11 +1,9 @@
 //! The processes of a script, as `/proc` shows them.
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
+use std::collections::HashSet;
 use std::fs;
-
-/// Processes that one look visits at most. Far more than a script may have.
-const VISITED_MAX: usize = 4_096;
 
 /// What some processes have.
 #[derive(Debug, Default, Clone, Copy)]
@@ -26,9 +24,6 @@ pub fn descendants(of: Pid) -> Vec<Pid> {
         let more = children(*pid);
         found.extend(more);
         next += 1;
-        if found.len() > VISITED_MAX {
-            break;
-        }
     }
     found
 }
@@ -44,11 +39,38 @@ fn pid(text: &str) -> Option<Pid> {
     text.parse().ok().map(Pid::from_raw)
 }
 
-/// Kills them all. Those that are gone already are no error.
-pub fn kill_all(pids: &[Pid]) {
-    for pid in pids {
-        let _ = kill(*pid, Signal::SIGKILL);
+/// Kills all that descend from a process.
+///
+/// First they are stopped, and what they started meanwhile is stopped, until there is nothing new:
+/// who is stopped starts nobody, and still counts towards the limit of those who are not. Killed
+/// one after the other, those that are left could start new ones faster than we find them.
+pub fn kill_descendants(of: Pid) {
+    let mut stopped = HashSet::new();
+    loop {
+        let found = descendants(of);
+        let fresh: Vec<Pid> = found.into_iter().filter(|pid| stopped.insert(*pid)).collect();
+        if fresh.is_empty() {
+            break;
+        }
+        signal_all(fresh, Signal::SIGSTOP);
     }
+    signal_all(stopped, Signal::SIGKILL);
+}
+
+/// Those that are gone already are no error.
+fn signal_all(pids: impl IntoIterator<Item = Pid>, signal: Signal) {
+    for pid in pids {
+        let _ = kill(pid, signal);
+    }
+}
+
+/// Processes and threads that run as a user.
+pub fn threads_of(user: Uid) -> u64 {
+    let Ok(all) = fs::read_dir("/proc") else { return 0 };
+    let statuses =
+        all.flatten().flat_map(|process| fs::read_to_string(process.path().join("status")));
+    let ours = statuses.filter(|status| field(status, "Uid:") == u64::from(user.as_raw()));
+    ours.map(|status| field(&status, "Threads:")).sum()
 }
 
 /// What they have together, each page of memory counted for each process that has it.

@@ -2,9 +2,10 @@
 
 use super::guard::name_ourselves;
 use super::order::Order;
+use super::processes::threads_of;
 use super::{calls, walls};
 use crate::tasks::limits::{
-    ADDRESS_BYTES_MAX, DESCRIPTORS_MAX, PROCESSES_MAX, USER_PROCESSES_MAX, WRITTEN_BYTES_MAX,
+    ADDRESS_BYTES_MAX, DESCRIPTORS_MAX, PROCESSES_WALL, USER_PROCESSES_WALL, WRITTEN_BYTES_MAX,
 };
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::{set_dumpable, set_no_new_privs, set_pdeathsig};
@@ -73,7 +74,10 @@ fn limit(order: &Order) -> io::Result<()> {
     if counts_alone {
         name_ourselves(user, group.as_raw())?;
     }
-    let processes = if counts_alone { PROCESSES_MAX } else { USER_PROCESSES_MAX };
+    let processes = match counts_alone {
+        true => PROCESSES_WALL,
+        false => threads_of(user) + USER_PROCESSES_WALL,
+    };
     let cpu_s = order.timeout_ms.div_ceil(1000) + 1;
     for (what, most) in [
         (Resource::RLIMIT_CORE, 0),

@@ -31,6 +31,7 @@ mod live;
 mod net;
 mod net_dial;
 mod random;
+mod tasks_archive;
 mod tasks_sandbox;
 mod tasks_work;
 mod tasks_zip;

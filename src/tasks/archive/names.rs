@@ -9,7 +9,7 @@ use rawzip::path::ZipFilePath;
 pub fn flaw(name: &str) -> Option<&'static str> {
     let plain = name.strip_suffix('/').unwrap_or(name);
     let mut parts = plain.split('/');
-    if plain.starts_with('/') {
+    if name.starts_with('/') {
         Some("it is absolute")
     } else if plain.contains('\\') {
         Some("it has a backslash")

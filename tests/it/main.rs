@@ -32,6 +32,8 @@ mod net;
 mod net_dial;
 mod random;
 mod tasks_archive;
+mod tasks_bench;
+mod tasks_endless;
 mod tasks_sandbox;
 mod tasks_work;
 mod tasks_zip;

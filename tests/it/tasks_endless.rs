@@ -69,10 +69,10 @@ print('gone')
 
 #[test]
 fn it_ignores_signals_and_time() {
-    for namespaces in [true, false] {
+    for as_if_old in [false, true] {
         let bench = Bench::with(|workshop| {
             workshop.timeout_ms = 1_000;
-            workshop.has_namespaces = namespaces;
+            workshop.as_if_old = as_if_old;
         });
         let result = bench.run(
             "
@@ -209,7 +209,7 @@ fn without_walls_the_limits_hold() {
 }
 
 /// A guard without a peer, whose script has children that ignore all signals.
-fn guard(folder: &Folder, has_namespaces: bool) -> Program {
+fn guard(folder: &Folder, as_if_old: bool) -> Program {
     let script = "
 import os, signal, time
 signal.signal(15, signal.SIG_IGN)
@@ -229,7 +229,7 @@ time.sleep(1000)
         user: None,
         timeout_ms: 1_000_000,
         is_confined: true,
-        has_namespaces,
+        as_if_old,
     };
     let args = [&["tasks", "confined", "guard"].map(Into::into)[..], &order.to_args()].concat();
     let args: Vec<&str> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
@@ -241,9 +241,9 @@ time.sleep(1000)
 
 #[test]
 fn who_loses_its_peer_ends() {
-    for has_namespaces in [true, false] {
+    for as_if_old in [false, true] {
         let folder = Folder::new();
-        let mut guard = guard(&folder, has_namespaces);
+        let mut guard = guard(&folder, as_if_old);
         guard.types_no_more();
         guard.exits(0);
         assert_eq!(left_in(folder.path()), [""; 0]);
@@ -253,7 +253,7 @@ fn who_loses_its_peer_ends() {
 #[test]
 fn who_loses_its_guard_ends() {
     let folder = Folder::new();
-    let mut guard = guard(&folder, true);
+    let mut guard = guard(&folder, false);
     guard.signal("-KILL");
     guard.exit();
     until("the end of all", || left_in(folder.path()).is_empty().then_some(()));

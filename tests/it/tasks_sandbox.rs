@@ -1,14 +1,21 @@
 //! Scripts that try to get out. Each finds a wall, and the next task runs.
 
 use crate::harness::until;
-use crate::tasks_bench::{Bench, TRY, both_ways, task};
+use crate::tasks_bench::{Bench, TRY, both_ways, python, task};
+use crate::tasks_zip::Folder;
 use malha::net::stop::Stop;
+use malha::tasks::work::Confinement;
+use nix::libc;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 
 #[test]
 fn it_reads_nothing_but_its_folder_and_the_system() {
-    let bench = Bench::new();
+    both_ways().iter().for_each(reads_nothing_but_its_folder_and_the_system_by);
+}
+
+fn reads_nothing_but_its_folder_and_the_system_by(bench: &Bench) {
     let secret = bench.folder.path().join("secret");
     std::fs::write(&secret, "secret").unwrap();
     bench.tries(&format!(
@@ -29,7 +36,10 @@ attempt('mapping', lambda: os.open(secret, os.O_RDONLY))
 
 #[test]
 fn it_writes_nothing_but_its_folder() {
-    let bench = Bench::new();
+    both_ways().iter().for_each(writes_nothing_but_its_folder_by);
+}
+
+fn writes_nothing_but_its_folder_by(bench: &Bench) {
     let outside = bench.folder.path().join("outside");
     std::fs::write(&outside, "as it was").unwrap();
     let open = std::fs::Permissions::from_mode(0o666);
@@ -66,7 +76,7 @@ os.utime(outside, (0, 0))
 shutil.copy2('mine', 'copy')
 os.rename('copy', 'renamed')
 os.mkdir('inner')
-os.rename('renamed', 'inner/renamed')
+shutil.move('renamed', 'inner/renamed')
 os.remove('mine')
 "
     ));
@@ -86,7 +96,10 @@ os.remove('mine')
 
 #[test]
 fn it_connects_to_nothing() {
-    let bench = Bench::new();
+    both_ways().iter().for_each(connects_to_nothing_by);
+}
+
+fn connects_to_nothing_by(bench: &Bench) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     listener.set_nonblocking(true).unwrap();
@@ -114,7 +127,10 @@ asyncio.run(asyncio.sleep(0.01))
 
 #[test]
 fn it_makes_no_calls_that_have_no_wall() {
-    let bench = Bench::new();
+    both_ways().iter().for_each(makes_no_calls_that_have_no_wall_by);
+}
+
+fn makes_no_calls_that_have_no_wall_by(bench: &Bench) {
     bench.tries(
         "
 page = ctypes.create_string_buffer(4096)
@@ -186,4 +202,59 @@ print('all tried')
         });
         bench.goes_on();
     }
+}
+
+/// Our program on a kernel that answers these calls with "no such call".
+fn program_without(folder: &Folder, calls: &[u32]) -> PathBuf {
+    let load = (0x20, 0, 0, 0);
+    let jumps = calls.iter().enumerate().map(|(at, call)| (0x15, calls.len() - at, 0, *call));
+    let ends = [(0x06, 0, 0, 0x7fff_0000), (0x06, 0, 0, 0x0005_0000 | 38)];
+    let filter: Vec<String> =
+        [load].into_iter().chain(jumps).chain(ends).map(|step| format!("{step:?}")).collect();
+    let script = format!(
+        "#!{}
+import ctypes, os, struct, sys
+steps = [{}]
+filter = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack('HL', len(steps), ctypes.addressof(filter)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, program) == 0
+os.execv({:?}, ['malha'] + sys.argv[1:])
+",
+        python().display(),
+        filter.join(", "),
+        env!("CARGO_BIN_EXE_malha"),
+    );
+    let path = folder.path().join("old-kernel");
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_kernel_without_walls_is_told_at_the_start() {
+    let bench = Bench::new();
+    let program = program_without(&bench.folder, &[libc::SYS_landlock_create_ruleset as u32]);
+    let mut workshop = bench.workshop.clone();
+    workshop.program = program.clone();
+    let said = workshop.prepare().map(drop).unwrap_err().to_string();
+    assert!(said.contains("this kernel has no Landlock"), "{said}");
+    assert!(said.ends_with("see --no-sandbox"), "{said}");
+    // Told to, it goes on without.
+    let bench = Bench::with(|workshop| {
+        workshop.program = program;
+        workshop.confinement = Confinement::None;
+    });
+    bench.goes_on();
+}
+
+#[test]
+fn a_kernel_without_namespaces_is_enough() {
+    let other = Bench::new();
+    let program = program_without(&other.folder, &[libc::SYS_unshare as u32]);
+    let bench = Bench::with(|workshop| workshop.program = program);
+    let script = "import os, time\nif os.fork() == 0:\n  os.setsid()\n  time.sleep(1000)";
+    bench.run(script).done();
+    bench.goes_on();
 }

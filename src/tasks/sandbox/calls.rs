@@ -138,6 +138,9 @@ pub fn refuse(strength: Strength) -> Result<(), String> {
     let trouble = |error: &dyn std::fmt::Display| format!("cannot use seccomp: {error}");
     let mut refused = always(NEVER.iter().chain(NEVER_OLD).chain(&NEVER_NEW));
     refused.extend(sometimes(strength).map_err(|error| trouble(&error))?);
+    if !strength.has_truncate {
+        refused.extend(always([libc::SYS_truncate].iter()));
+    }
     let ignored = always(IGNORED.iter().chain(IGNORED_OLD));
     let unknown = always(UNKNOWN.iter());
     for (rules, answer) in [(refused, libc::EPERM), (ignored, 0), (unknown, libc::ENOSYS)] {
@@ -197,7 +200,6 @@ fn sometimes(strength: Strength) -> Result<Rules, seccompiler::BackendError> {
         add(libc::SYS_ioctl, &[(1, Eq, request)])?;
     }
     if !strength.has_truncate {
-        add(libc::SYS_truncate, &[])?;
         let cut = (libc::O_ACCMODE | libc::O_TRUNC) as u64;
         add(libc::SYS_openat, &[(2, MaskedEq(cut), libc::O_TRUNC as u64)])?;
         #[cfg(target_arch = "x86_64")]

@@ -36,7 +36,7 @@ pub fn guard(order: &Order) -> Result<(), String> {
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&signals, flags).map_err(said("cannot wait for signals"))?;
     set_child_subreaper(true).map_err(said("cannot look after a script's children"))?;
-    let is_inside = order.has_namespaces && make_namespace().is_ok();
+    let is_inside = !order.as_if_old && make_namespace().is_ok();
     let role = if is_inside { "first" } else { "script" };
     let start = Instant::now();
     let child = spawn(role, order).map_err(|error| format!("cannot start a script: {error}"))?;

@@ -24,8 +24,8 @@ pub struct Order {
     pub timeout_ms: u64,
     /// Whether Landlock and seccomp confine it.
     pub is_confined: bool,
-    /// Whether namespaces are tried, which hold its processes together.
-    pub has_namespaces: bool,
+    /// Whether the kernel is to be used as if it had the first Landlock only, and no namespaces.
+    pub as_if_old: bool,
 }
 
 impl Order {
@@ -37,7 +37,7 @@ impl Order {
             pair("folder", self.folder.as_os_str()),
             pair("timeout_ms", self.timeout_ms.to_string()),
             pair("confined", self.is_confined.to_string()),
-            pair("namespaces", self.has_namespaces.to_string()),
+            pair("as_if_old", self.as_if_old.to_string()),
         ];
         args.extend(self.readable.iter().map(|path| pair("readable", path)));
         args.extend(self.user.map(|(user, group)| pair("user", format!("{user}:{group}"))));
@@ -56,7 +56,7 @@ impl Order {
             user: None,
             timeout_ms: 0,
             is_confined: true,
-            has_namespaces: true,
+            as_if_old: false,
         };
         for arg in args {
             let bytes = arg.as_bytes();
@@ -70,7 +70,7 @@ impl Order {
                 b"arg" => order.args.push(value),
                 b"timeout_ms" => order.timeout_ms = value.to_str()?.parse().ok()?,
                 b"confined" => order.is_confined = value.to_str()?.parse().ok()?,
-                b"namespaces" => order.has_namespaces = value.to_str()?.parse().ok()?,
+                b"as_if_old" => order.as_if_old = value.to_str()?.parse().ok()?,
                 b"user" => {
                     let (user, group) = value.to_str()?.split_once(':')?;
                     let user = Uid::from_raw(user.parse().ok()?);

@@ -70,7 +70,7 @@ fn limit(order: &Order) -> io::Result<()> {
     // namespace of its own, the kernel counts those of this script alone.
     let user = order.user.map_or_else(Uid::effective, |(user, _)| user);
     let group = order.user.map_or_else(Gid::effective, |(_, group)| group);
-    let counts_alone = order.has_namespaces && unshare(CloneFlags::CLONE_NEWUSER).is_ok();
+    let counts_alone = !order.as_if_old && unshare(CloneFlags::CLONE_NEWUSER).is_ok();
     if counts_alone {
         name_ourselves(user, group.as_raw())?;
     }

@@ -38,10 +38,12 @@ pub fn raise(order: &Order) -> Result<Strength, String> {
     let LandlockStatus::Available { effective_abi, .. } = status else {
         return Err("this kernel has no Landlock, which keeps a script from your files".to_owned());
     };
-    Ok(Strength { has_truncate: effective_abi >= ABI::V3, has_signals: effective_abi >= ABI::V6 })
+    let has = |abi| effective_abi >= abi && !order.as_if_old;
+    Ok(Strength { has_truncate: has(ABI::V3), has_signals: has(ABI::V6) })
 }
 
 fn restrict(order: &Order, here: PathFd) -> Result<LandlockStatus, RulesetError> {
+    let newest = if order.as_if_old { ABI::V1 } else { ABI::V6 };
     let read = AccessFs::Execute | AccessFs::ReadFile | AccessFs::ReadDir;
     let own = AccessFs::ReadFile
         | AccessFs::ReadDir
@@ -54,15 +56,17 @@ fn restrict(order: &Order, here: PathFd) -> Result<LandlockStatus, RulesetError>
         | AccessFs::MakeSym
         | AccessFs::Refer;
     let write_null: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::WriteFile;
-    let status = Ruleset::default()
-        .handle_access(AccessFs::from_all(ABI::V5))?
-        .handle_access(AccessNet::from_all(ABI::V4))?
-        .scope(Scope::from_all(ABI::V6))?
+    let all = AccessFs::from_all(newest);
+    let mut rules = Ruleset::default().handle_access(all)?;
+    if !order.as_if_old {
+        rules = rules.handle_access(AccessNet::from_all(newest))?.scope(Scope::from_all(newest))?;
+    }
+    let status = rules
         .create()?
         .add_rules(path_beneath_rules(SYSTEM, read))?
         .add_rules(path_beneath_rules(&order.readable, read))?
         .add_rules(path_beneath_rules(["/dev/null"], write_null))?
-        .add_rule(PathBeneath::new(here, own))?
+        .add_rule(PathBeneath::new(here, own & all))?
         .restrict_self()?;
     match status.ruleset {
         RulesetStatus::NotEnforced => Ok(LandlockStatus::NotEnabled),

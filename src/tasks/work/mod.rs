@@ -37,9 +37,9 @@ pub struct Workshop {
     pub trace: Trace,
     /// Our own program, which looks after a script as another process.
     pub program: PathBuf,
-    /// Whether namespaces are tried, which hold a script's processes together; without them they
-    /// are hunted down one by one.
-    pub has_namespaces: bool,
+    /// Whether the kernel is to be used as if it had the first Landlock only (Linux 5.13) and no
+    /// namespaces, to try what holds then.
+    pub as_if_old: bool,
     means: Means,
 }
 
@@ -86,7 +86,7 @@ impl Workshop {
             trace,
             // What cannot be found is said when it is tried.
             program: std::env::current_exe().unwrap_or_default(),
-            has_namespaces: true,
+            as_if_old: false,
             means: Means::default(),
         }
     }
@@ -187,7 +187,7 @@ impl Workshop {
             user: self.means.user,
             timeout_ms: self.timeout_ms,
             is_confined: self.confinement == Confinement::Full,
-            has_namespaces: self.has_namespaces,
+            as_if_old: self.as_if_old,
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Place {
     files: PathBuf,
     keep: bool,
     trace: Trace,
-    _lock: File,
+    lock: File,
 }
 
 impl Place {
@@ -40,7 +40,7 @@ impl Place {
                 let files = path.join("files");
                 fs::create_dir(&files).map_err(cannot)?;
                 let trace = trace.clone();
-                return Ok(Place { path, files, keep, trace, _lock: lock });
+                return Ok(Place { path, files, keep, trace, lock });
             }
         }
         Err(cannot(ErrorKind::ResourceBusy.into()))
@@ -82,6 +82,9 @@ fn claim(path: &Path) -> io::Result<Option<File>> {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // By word and not by closing: another thread may be starting a process, which has all that
+        // is open until it becomes another program.
+        let _ = self.lock.unlock();
         if self.keep {
             return;
         }

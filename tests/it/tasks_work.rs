@@ -4,8 +4,10 @@ use crate::harness::until;
 use crate::tasks_bench::{Bench, task};
 use crate::tasks_zip::{Entry, Zip};
 use malha::net::stop::{Stop, stop_pair};
+use malha::tasks::archive::Writer;
 use malha::tasks::work::{Confinement, Outcome, Workshop};
 use serde_json::Value;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -291,4 +293,63 @@ fn what_is_missing_is_said_at_the_start() {
         assert!(closed.ends_with("see --python, --user, --work"), "{closed}");
         assert!(closed.contains("as nobody: "), "{closed}");
     }
+}
+
+/// A pattern that deflates to two thirds of itself.
+struct Pattern {
+    left: usize,
+    state: u32,
+}
+
+impl Read for Pattern {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let size = self.left.min(buffer.len());
+        for byte in &mut buffer[..size] {
+            self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = b'0' + (self.state >> 24) as u8 % 40;
+        }
+        self.left -= size;
+        Ok(size)
+    }
+}
+
+/// What a process had in memory at most, in KiB, since it was last asked to forget.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// In a process of its own, since all tests share one and its memory.
+#[test]
+fn a_large_task_goes_through_in_little_memory() {
+    const ALONE: &str = "MALHA_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let name = "tasks_work::a_large_task_goes_through_in_little_memory";
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let alone = alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1");
+        let said = alone.output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        print!("{}", String::from_utf8_lossy(&said.stdout));
+        return;
+    }
+    let bench = Bench::new();
+    let archive = bench.folder.path().join("in.zip");
+    let mut writer = Writer::create(&archive, u64::MAX).unwrap();
+    let script = "open('out.csv', 'wb').write(open('input.csv', 'rb').read()[::-1])";
+    writer.add("main.py", &mut script.as_bytes()).unwrap();
+    writer.add("input.csv", &mut Pattern { left: 95_000_000, state: 1 }).unwrap();
+    writer.finish().unwrap();
+    let packed = archive.metadata().unwrap().len();
+    assert!(packed > 60 << 20, "only {packed} bytes");
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = peak_kib();
+    let result = bench.folder.path().join("out.zip");
+    let outcome = bench.workshop.perform("a.zip", &archive, &result, &Stop::never());
+    assert_eq!(outcome, Outcome::Done);
+    let more = peak_kib() - before;
+    let result = result.metadata().unwrap().len();
+    println!("{packed} bytes in, {result} bytes out, {more} KiB more than {before} KiB");
+    assert!(result > 60 << 20, "only {result} bytes");
+    assert!(more < 4 * 1024, "{more} KiB more than {before}");
 }

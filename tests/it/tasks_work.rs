@@ -1,7 +1,7 @@
 //! One task from ZIP to ZIP, in a sandbox, by the real program.
 
 use crate::harness::until;
-use crate::tasks_bench::{Bench, task};
+use crate::tasks_bench::{Bench, python, task};
 use crate::tasks_zip::{Entry, Zip};
 use malha::net::stop::{Stop, stop_pair};
 use malha::tasks::archive::Writer;
@@ -292,6 +292,15 @@ fn what_is_missing_is_said_at_the_start() {
         let closed = said(&|workshop| workshop.folder = closed.join("work"));
         assert!(closed.ends_with("see --python, --user, --work"), "{closed}");
         assert!(closed.contains("as nobody: "), "{closed}");
+        // A program that its user may run and nobody else may.
+        let python = std::fs::read(python().canonicalize().unwrap()).unwrap();
+        let theirs = bench.folder.path().join("closed/python3");
+        std::fs::write(&theirs, python).unwrap();
+        std::fs::set_permissions(&theirs, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let closed = said(&|workshop| workshop.python = theirs.clone());
+        let why = "closed/python3: Permission denied (os error 13); see --python";
+        assert!(closed.starts_with("cannot run scripts as nobody: "), "{closed}");
+        assert!(closed.contains(why), "{closed}");
     }
 }
 
@@ -352,4 +361,16 @@ fn a_large_task_goes_through_in_little_memory() {
     println!("{packed} bytes in, {result} bytes out, {more} KiB more than {before} KiB");
     assert!(result > 60 << 20, "only {result} bytes");
     assert!(more < 4 * 1024, "{more} KiB more than {before}");
+}
+
+#[test]
+fn a_virtual_environment_is_a_python_too() {
+    let folder = crate::tasks_zip::Folder::new();
+    let environment = folder.path().join("environment");
+    let mut make = std::process::Command::new(python());
+    let made = make.args(["-m", "venv", "--without-pip"]).arg(&environment).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let bench = Bench::with(|workshop| workshop.python = environment.join("bin/python3"));
+    let result = bench.run("import sys; print(sys.prefix)");
+    assert_eq!(result.done().text("stdout.txt"), format!("{}\n", environment.display()));
 }

@@ -20,7 +20,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, wait, waitpid};
 use nix::unistd::{Pid, Uid, getegid, geteuid};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -28,7 +28,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Runs the order to its end, and says all about it. An error: it was not run.
-pub fn guard(order: &Order) -> Result<(), String> {
+pub fn guard(order: &Order, socket: &File) -> Result<(), String> {
     let said = |what: &'static str| move |error: Errno| format!("{what}: {error}");
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGCHLD);
@@ -41,9 +41,9 @@ pub fn guard(order: &Order) -> Result<(), String> {
     let start = Instant::now();
     let child = spawn(role, order).map_err(|error| format!("cannot start a script: {error}"))?;
     let mut guard =
-        Guard { order, signals, child, is_inside, start, is_over: false, is_ending: false };
+        Guard { order, socket, signals, child, is_inside, start, is_over: false, is_ending: false };
     if let Some(cut) = guard.watch().map_err(said("cannot look after a script"))? {
-        Report::Cut(cut).say();
+        Report::Cut(cut).say(socket);
     }
     guard.end()?;
     let used = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(said("cannot ask what was used"))?;
@@ -51,13 +51,13 @@ pub fn guard(order: &Order) -> Result<(), String> {
     let cpu_ms =
         (user.tv_sec() + system.tv_sec()) * 1000 + (user.tv_usec() + system.tv_usec()) / 1000;
     let ms = start.elapsed().as_millis() as u64;
-    Report::Used(ms, cpu_ms as u64, used.max_rss() as u64).say();
+    Report::Used(ms, cpu_ms as u64, used.max_rss() as u64).say(socket);
     Ok(())
 }
 
 /// The first process of a namespace. It is there because the kernel spares such a process the
 /// signals that a script may send itself, and because it ends the namespace when it ends.
-pub fn first(order: &Order) -> Result<(), String> {
+pub fn first(order: &Order, socket: &File) -> Result<(), String> {
     // If the guard dies, so do we, and with us the namespace.
     set_pdeathsig(Signal::SIGKILL).map_err(|error| format!("cannot follow the guard: {error}"))?;
     let child =
@@ -65,7 +65,7 @@ pub fn first(order: &Order) -> Result<(), String> {
     loop {
         match wait() {
             Ok(status) if status.pid() == Some(child) => {
-                say_end(status);
+                say_end(status, socket);
                 return Ok(());
             }
             // An orphan that was handed to us.
@@ -75,10 +75,10 @@ pub fn first(order: &Order) -> Result<(), String> {
     }
 }
 
-fn say_end(status: WaitStatus) {
+fn say_end(status: WaitStatus, socket: &File) {
     match status {
-        WaitStatus::Exited(_, code) => Report::Code(code).say(),
-        WaitStatus::Signaled(_, signal, _) => Report::Signal(signal as i32).say(),
+        WaitStatus::Exited(_, code) => Report::Code(code).say(socket),
+        WaitStatus::Signaled(_, signal, _) => Report::Signal(signal as i32).say(socket),
         _ => {}
     }
 }
@@ -110,6 +110,7 @@ pub fn name_ourselves(user: Uid, group: u32) -> io::Result<()> {
 
 struct Guard<'a> {
     order: &'a Order,
+    socket: &'a File,
     signals: SignalFd,
     child: Pid,
     is_inside: bool,
@@ -171,7 +172,7 @@ impl Guard<'_> {
                 Ok(status) if status.pid() == Some(self.child) => {
                     self.is_over = true;
                     if !self.is_inside {
-                        say_end(status);
+                        say_end(status, self.socket);
                     }
                 }
                 Ok(_) | Err(Errno::EINTR) => {}

@@ -189,25 +189,28 @@ impl Listening {
 pub fn confined(args: &[OsString]) -> ExitCode {
     let Some((role, order)) = args.split_first() else { return ExitCode::FAILURE };
     let Some(order) = Order::from_args(order) else { return ExitCode::FAILURE };
+    if role == "guard" && close_inherited().is_err() {
+        return ExitCode::FAILURE;
+    }
+    let Ok(socket) = report::socket() else { return ExitCode::FAILURE };
     let outcome = match role.to_str() {
-        Some("guard") => close_inherited().and_then(|()| guard::guard(&order)),
-        Some("first") => guard::first(&order),
+        Some("guard") => guard::guard(&order, &socket),
+        Some("first") => guard::first(&order, &socket),
         Some("script") => Err(script::script(&order)),
         _ => return ExitCode::FAILURE,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            Report::Trouble(why).say();
+            Report::Trouble(why).say(&socket);
             ExitCode::FAILURE
         }
     }
 }
 
 /// What our parent, or its parent, left open for us without meaning to. A script would inherit it.
-fn close_inherited() -> Result<(), String> {
-    let trouble = |error: io::Error| format!("cannot close what was left open: {error}");
-    let open = std::fs::read_dir("/proc/self/fd").map_err(trouble)?;
+fn close_inherited() -> io::Result<()> {
+    let open = std::fs::read_dir("/proc/self/fd")?;
     let open: Vec<RawFd> =
         open.flatten().filter_map(|file| file.file_name().to_str()?.parse().ok()).collect();
     for number in open.into_iter().filter(|number| *number > 2) {

@@ -2,6 +2,7 @@
 //! input. The same socket tells it that nobody waits any more: then it ends.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
@@ -79,11 +80,12 @@ impl Report {
     }
 
     /// Says it to whoever started us. If nobody listens any more, there is nobody to tell.
-    pub fn say(&self) {
-        let say = || -> io::Result<()> {
-            let mut socket = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
-            socket.write_all(format!("{self}\n").as_bytes())
-        };
-        let _ = say();
+    pub fn say(&self, mut socket: &File) {
+        let _ = socket.write_all(format!("{self}\n").as_bytes());
     }
+}
+
+/// The way to whoever started us, which stays when our standard input becomes another.
+pub fn socket() -> io::Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }

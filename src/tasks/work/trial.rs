@@ -12,9 +12,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where Python keeps what it is made of.
-const ASK: &str = "import sys; print(sys.executable, sys.prefix, sys.exec_prefix, \
-    sys.base_prefix, sys.base_exec_prefix, sep='\\n')";
+/// Where Python keeps what it is made of. Some systems keep a part of it elsewhere.
+const ASK: &str = "\
+import os, sys
+print(sys.executable, sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, sep='\\n')
+try: import sitecustomize
+except ImportError: pass
+else: print(os.path.realpath(sitecustomize.__file__))
+";
 
 /// Finds out what orders need.
 pub fn means(workshop: &mut Workshop) -> Result<Means, Failure> {
@@ -111,7 +116,7 @@ fn judge(workshop: &Workshop, run: Run, out: &str, err: &str) -> Result<(), Fail
         Run::Trouble(why) => {
             let what = format!("cannot run scripts{as_whom}");
             let wall = ["Landlock", "seccomp"].iter().any(|wall| why.contains(wall));
-            let hint = if wall { "see --no-sandbox" } else { "see --python, --user, --work" };
+            let hint = if wall { "see --no-sandbox".to_owned() } else { hint(workshop) };
             return Err(Failure { what, why: format!("{why}; {hint}") });
         }
         Run::Stopped => return Ok(()),
@@ -120,7 +125,7 @@ fn judge(workshop: &Workshop, run: Run, out: &str, err: &str) -> Result<(), Fail
     if let Some(why) = failure(&ending, workshop.timeout_ms) {
         let what = format!("cannot run {python} in {}{as_whom}", workshop.folder.display());
         let why = err.lines().next_back().map_or(why, str::to_owned);
-        return Err(Failure { what, why: format!("{why}; see --python, --user, --work") });
+        return Err(Failure { what, why: format!("{why}; {}", hint(workshop)) });
     }
     match out.lines().next() {
         Some(wall) if is_full => Err(Failure {
@@ -128,5 +133,15 @@ fn judge(workshop: &Workshop, run: Run, out: &str, err: &str) -> Result<(), Fail
             why: format!("this kernel lets a script pass {wall}; see --no-sandbox"),
         }),
         _ => Ok(()),
+    }
+}
+
+/// Which options may help. Somebody's own Python, in a folder that is closed to others, is what
+/// most often stands in the way.
+fn hint(workshop: &Workshop) -> String {
+    let system = Path::new("/usr/bin/python3");
+    match system.exists() && workshop.python != system {
+        true => format!("see --python ({} is one), --user, --work", system.display()),
+        false => "see --python, --user, --work".to_owned(),
     }
 }

@@ -49,8 +49,10 @@ pub const DESCRIPTORS_MAX: u64 = 256;
 /// How often a script's processes and files are looked at. A disk writes some 100 MB meanwhile,
 /// a processor makes some 100 processes: so much more than the limits is possible for so long.
 pub const LOOK_MS: u64 = 100;
-/// Or less often: looking costs at most one part in so many of the time.
-pub const LOOK_SHARE: u32 = 20;
+/// Or less often: looking costs at most one part in so many of the time,
+pub const LOOK_SHARE: u32 = 10;
+/// but not less often than this. A look takes long just when a script is busy in its folder.
+pub const LOOK_MS_MAX: u64 = 500;
 /// How long processes may take to be gone once they are killed. They go at once but for one that
 /// waits for a disk or a device.
 pub const KILL_MS_MAX: u64 = 10_000;
@@ -66,4 +68,5 @@ pub const FOLDERS_MAX: u32 = 16;
 /// A peer's time limit for a task, unless it says otherwise: the master's.
 pub const TIMEOUT_MS: u64 = 600_000;
 
+const _: () = assert!(LOOK_MS < LOOK_MS_MAX);
 const _: () = assert!(LAST_WORDS_BYTES * 2 < RESULT_BYTES_MAX);

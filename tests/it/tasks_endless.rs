@@ -228,7 +228,7 @@ time.sleep(1000)
         readable: Vec::new(),
         user: None,
         timeout_ms: 1_000_000,
-        is_confined: true,
+        is_confined: false,
         as_if_old,
     };
     let args = [&["tasks", "confined", "guard"].map(Into::into)[..], &order.to_args()].concat();

@@ -294,9 +294,7 @@ fn what_is_missing_is_said_at_the_start() {
         assert!(closed.contains("as nobody: "), "{closed}");
         // A program that its user may run and nobody else may.
         let python = std::fs::read(python().canonicalize().unwrap()).unwrap();
-        let theirs = bench.folder.path().join("closed/python3");
-        std::fs::write(&theirs, python).unwrap();
-        std::fs::set_permissions(&theirs, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let theirs = bench.folder.program("closed/python3", &python);
         let closed = said(&|workshop| workshop.python = theirs.clone());
         let why = "closed/python3: Permission denied (os error 13); see --python";
         assert!(closed.starts_with("cannot run scripts as nobody: "), "{closed}");

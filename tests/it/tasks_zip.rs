@@ -3,8 +3,11 @@
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A folder that is gone with the test. Not in `target`, which another user may not enter.
@@ -22,6 +25,18 @@ impl Folder {
 
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// A program in it. Another process writes it: ours is never without a thread that is just
+    /// starting a program, and what is open for writing until then cannot be run.
+    pub fn program(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let (draft, path) = (self.0.join("draft"), self.0.join(name));
+        std::fs::write(&draft, bytes).unwrap();
+        std::fs::set_permissions(&draft, Permissions::from_mode(0o755)).unwrap();
+        let copied = Command::new("cp").args([&draft, &path]).status().unwrap();
+        assert!(copied.success());
+        std::fs::remove_file(draft).unwrap();
+        path
     }
 
     /// What is in a folder within it.
@@ -167,7 +182,9 @@ pub fn unzip(zip: &[u8]) -> BTreeMap<String, Vec<u8>> {
         let packed = archive.get_entry(entry.wayfinder()).unwrap();
         let mut bytes = Vec::new();
         let inflater = flate2::bufread::DeflateDecoder::new(packed.data());
-        packed.verifying_reader(inflater).read_to_end(&mut bytes).unwrap();
+        if !packed.data().is_empty() {
+            packed.verifying_reader(inflater).read_to_end(&mut bytes).unwrap();
+        }
         assert!(files.insert(name.clone(), bytes).is_none(), "{name} twice");
     }
     files

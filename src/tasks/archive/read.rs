@@ -45,8 +45,8 @@ pub fn unpack(archive: &Path, into: &Path) -> Outcome<()> {
     let archive = ZipArchive::from_file(file, &mut buffer).map_err(unreadable)?;
     let list = list(&archive, &mut buffer)?;
     refuse_overlaps(&archive, &list, &mut buffer)?;
-    let mut count =
-        Count { left: UNPACKED_BYTES_MAX.min(archive_bytes * RATIO_MAX), archive_bytes };
+    let left = UNPACKED_BYTES_MAX.min(archive_bytes * RATIO_MAX);
+    let mut count = Count { left, archive_bytes, buffer: vec![0; COPY_BYTES] };
     for (name, item) in &list {
         let path = into.join(name);
         match item {
@@ -174,10 +174,11 @@ fn refuse_overlaps(
     Ok(())
 }
 
-/// How much may still be unpacked.
+/// How much may still be unpacked, and through what.
 struct Count {
     left: u64,
     archive_bytes: u64,
+    buffer: Vec<u8>,
 }
 
 impl Count {
@@ -229,13 +230,12 @@ fn copy(
     count: &mut Count,
 ) -> Outcome<()> {
     let mut from = entry.verifying_reader(from);
-    let mut buffer = vec![0; COPY_BYTES];
     loop {
-        match from.read(&mut buffer) {
+        match from.read(&mut count.buffer) {
             Ok(0) => return Ok(()),
             Ok(size) => {
                 count.take(size)?;
-                to.write_all(&buffer[..size]).map_err(Trouble::Broken)?;
+                to.write_all(&count.buffer[..size]).map_err(Trouble::Broken)?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {

@@ -21,19 +21,26 @@ impl Writer {
 
     /// Adds a file, as far as it can be read.
     pub fn add(&mut self, name: &str, from: &mut dyn Read) -> io::Result<()> {
-        let file = self.0.new_file(name).compression_method(CompressionMethod::DEFLATE);
-        let (mut entry, config) = file.unix_permissions(0o644).start().map_err(plain)?;
+        let mut buffer = vec![0; COPY_BYTES];
+        let mut size = read(from, &mut buffer)?;
+        // A compressor is 300 KiB of memory to set up: too much for nothing.
+        let method = match size {
+            0 => CompressionMethod::STORE,
+            _ => CompressionMethod::DEFLATE,
+        };
+        let file = self.0.new_file(name).compression_method(method).unix_permissions(0o644);
+        let (mut entry, config) = file.start().map_err(plain)?;
+        if size == 0 {
+            let (_, sums) = config.wrap(&mut entry).finish().map_err(plain)?;
+            entry.finish(sums).map_err(plain)?;
+            return Ok(());
+        }
         // Results are sent once: the time to compress them counts as much as their size.
         let encoder = DeflateEncoder::new(&mut entry, Compression::fast());
         let mut to = config.wrap(encoder);
-        let mut buffer = vec![0; COPY_BYTES];
-        loop {
-            match from.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(size) => to.write_all(&buffer[..size])?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        while size > 0 {
+            to.write_all(&buffer[..size])?;
+            size = read(from, &mut buffer)?;
         }
         let (encoder, sums) = to.finish().map_err(plain)?;
         encoder.finish()?;
@@ -44,6 +51,15 @@ impl Writer {
     /// Writes the list of what the archive holds.
     pub fn finish(self) -> io::Result<()> {
         self.0.finish().map_err(plain)?.file.flush()
+    }
+}
+
+fn read(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }
 

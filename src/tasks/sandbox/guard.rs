@@ -7,8 +7,8 @@ use super::order::Order;
 use super::processes::{descendants, kill_descendants, shared_memory_bytes, sum};
 use super::report::{Cut, Report};
 use crate::tasks::limits::{
-    DEPTH_MAX, ENTRIES_MAX, KILL_MS, KILL_MS_MAX, LOOK_MS, LOOK_SHARE, MEMORY_BYTES_MAX,
-    PROCESSES_MAX, WRITTEN_BYTES_MAX,
+    DEPTH_MAX, ENTRIES_MAX, KILL_MS, KILL_MS_MAX, LOOK_MS, LOOK_MS_MAX, LOOK_SHARE,
+    MEMORY_BYTES_MAX, PROCESSES_MAX, WRITTEN_BYTES_MAX,
 };
 use crate::tasks::tree::{self, Kind};
 use nix::errno::Errno;
@@ -133,7 +133,8 @@ impl Guard<'_> {
                 if let Some(cut) = self.look() {
                     return Ok(Some(cut));
                 }
-                let pause = (now.elapsed() * LOOK_SHARE).max(Duration::from_millis(LOOK_MS));
+                let pause = (now.elapsed() * LOOK_SHARE)
+                    .clamp(Duration::from_millis(LOOK_MS), Duration::from_millis(LOOK_MS_MAX));
                 next_look = Instant::now() + pause;
             }
             let is_left_alone = self.sleep(deadline.min(next_look) - now)?;

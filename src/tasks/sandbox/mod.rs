@@ -25,8 +25,9 @@
 //! | time without end | the guard's clock, and processor time as a second line |
 //! | ignoring signals | there is only one: `SIGKILL` |
 //!
-//! A look comes every 100 ms and is no wall: until the next one, a script can write what a disk
-//! takes in that time. And a script can ask whether any path exists, how large and how old it is.
+//! A look comes every 100 ms (on a busy machine, every 500) and is no wall: until the next one, a
+//! script can write what a disk takes in that time. And a script can ask whether any path exists,
+//! how large and how old it is.
 //!
 //! Namespaces are used where the kernel gives them (as root always; else where people without
 //! rights may make user namespaces), and nothing depends on them alone. Landlock and seccomp are

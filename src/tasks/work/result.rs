@@ -124,6 +124,11 @@ impl<'a> Found<'a> {
     }
 
     fn add_files(&mut self, home: &Path, writer: &mut Writer) -> io::Result<()> {
+        // Whatever a script does to its own folder is its own loss, and not our failure.
+        if tree::walk(home, &mut |_| Ok(ControlFlow::Break(()))).is_err() {
+            self.skip(Path::new("."), "it cannot be read");
+            return Ok(());
+        }
         let (mut files, mut bytes) = (0, 0);
         tree::walk(home, &mut |seen| {
             if seen.kind() == Kind::Folder || self.before.get(seen.path) == Some(&Mark::of(seen)) {

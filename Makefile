@@ -6,7 +6,7 @@ CARGO ?= cargo
 
 # What grid may stand on, and what nothing here may stand on.
 CORE = clap crossbeam-channel ctrlc parking_lot
-SYSTEMS = grid command chat
+SYSTEMS = grid command chat tasks
 # What some tests need; without them these tests say so and do nothing, but in CI they fail.
 PARTNERS = chromium chromium-driver
 RUNTIMES = tokio async-std smol async-io async-executor futures-executor mio glommio monoio

@@ -13,13 +13,13 @@ use crate::net::clock::Clock;
 use crate::net::failure::Failure;
 use crate::net::lines::Settings;
 use crate::net::screen::Screen;
-use crate::net::stop::{Stop, stop_pair};
+use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::trace::{Level, Trace};
 use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use clap::{Parser, Subcommand};
 use parking_lot::Mutex;
 use std::fmt;
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "tasks"))]
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ enum System {
     #[cfg(feature = "chat")]
     #[command(subcommand)]
     Chat(chat::Chat),
-    /// A master that hands out work to peers
+    /// A master that hands out tasks, and peers that run them
     #[cfg(feature = "tasks")]
     #[command(subcommand)]
     Tasks(tasks::Tasks),
@@ -101,15 +101,27 @@ struct Running {
 
 impl Running {
     fn start(level: Level) -> Result<Running, Failure> {
+        let (stopper, stop) = stop_pair();
+        Running::start_with(level, vec![stopper], stop)
+    }
+
+    /// One that the first Ctrl-C asks to stop and the second to stop at once; the third ends it.
+    #[cfg(feature = "tasks")]
+    fn start_patient(level: Level) -> Result<(Running, Stop), Failure> {
+        let ((first, stop), (second, stop_now)) = (stop_pair(), stop_pair());
+        Ok((Running::start_with(level, vec![second, first], stop)?, stop_now))
+    }
+
+    /// Each Ctrl-C drops the last of `stoppers`; one more ends the program.
+    fn start_with(level: Level, stoppers: Vec<Stopper>, stop: Stop) -> Result<Running, Failure> {
         let clock = Clock::start();
         let screen = Screen::stdout().map_err(Failure::from_io("cannot start".to_owned()))?;
         let settings = Settings::save();
-        let (stopper, stop) = stop_pair();
         // A mutex, because a signal comes whenever it likes: it cannot wait for a message.
-        let stopper = Mutex::new(Some(stopper));
+        let stoppers = Mutex::new(stoppers);
         let (last_words, terminal) = (screen.clone(), settings.clone());
         let interrupt: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-            if stopper.lock().take().is_none() {
+            if stoppers.lock().pop().is_none() {
                 last_words.finish();
                 terminal.restore();
                 std::process::exit(INTERRUPTED);
@@ -200,14 +212,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// `ADDR:PORT`, `[::1]:PORT` or `NAME:PORT`.
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "tasks"))]
 #[derive(Debug, Clone)]
 struct Endpoint {
     host: String,
     port: u16,
 }
 
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "tasks"))]
 impl std::str::FromStr for Endpoint {
     type Err = String;
 
@@ -219,14 +231,14 @@ impl std::str::FromStr for Endpoint {
     }
 }
 
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "tasks"))]
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
 }
 
-#[cfg(any(feature = "command", feature = "chat"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "tasks"))]
 impl Endpoint {
     fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
         let found = crate::net::dial::resolve(&self.host, self.port);

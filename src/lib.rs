@@ -7,7 +7,7 @@
 //! | [`grid`] | smart-grid servers, linked in pairs, and their clients |
 //! | [`command`] | a TCP command server and its client |
 //! | [`chat`] | messages over UDP, with pages in the browser |
-//! | [`tasks`] | a master that hands out work to peers |
+//! | [`tasks`] | a master that hands out tasks, and peers that run them |
 //! | [`cli`] | the command line |
 
 #[cfg(feature = "bench")]

@@ -89,7 +89,8 @@ fn bad_line(path: &Path, line: &str) -> Option<String> {
 fn is_pure(path: &Path) -> bool {
     let in_src = path.starts_with("src");
     let name = path.file_name().unwrap().to_str().unwrap();
-    in_src && (PURE.contains(&name) || path.iter().any(|part| part == "state"))
+    in_src
+        && (PURE.contains(&name) || path.iter().any(|part| part == "state" || part == "protocol"))
 }
 
 /// `net` knows no system, and a system knows `net` and itself.

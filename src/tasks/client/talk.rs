@@ -30,7 +30,7 @@ pub(super) struct Talk {
     beat_at: Millis,
     ask_at: Millis,
     offer_at: Millis,
-    /// Answers on this connection.
+    /// Answers on this connection, that to who we are included.
     answers: u64,
     /// Answers but that to who we are.
     useful: u64,
@@ -48,7 +48,7 @@ impl Talk {
             beat_at: now.plus(HEARTBEAT_MS),
             ask_at: now,
             offer_at: now,
-            answers: 0,
+            answers: 1,
             useful: 0,
             is_terse: false,
         }
@@ -104,7 +104,11 @@ impl Peer<'_, '_> {
     /// Says all that is to be said now.
     pub(super) fn speak(&mut self) {
         let now = self.config.clock.now();
-        while let Some(talk) = &self.talk {
+        while let Some(talk) = &mut self.talk {
+            if talk.is_terse && talk.open.is_empty() && talk.answers > 0 {
+                talk.link = None;
+            }
+            let Some(talk) = &self.talk else { return };
             if !talk.open.is_empty() && talk.heard_at.plus(ANSWER_MS_MAX) <= now {
                 return self.lose("it does not answer");
             }
@@ -172,10 +176,12 @@ impl Peer<'_, '_> {
         let Some(talk) = &mut self.talk else { return };
         talk.heard_at = now;
         let Some(heard) = heard else {
-            // Registered, or asked and answered, and then hung up.
-            let is_orderly = talk.open.is_empty() && talk.answers <= 1 && !self.is_leaving;
-            if is_orderly && (talk.is_terse || talk.useful == 0) {
+            // It has answered and then hung up; what was asked meanwhile is asked again. Where
+            // there is a token, each connection would have to prove it again.
+            let is_terse = talk.is_terse || talk.useful == 0;
+            if talk.answers > 0 && is_terse && self.config.token.is_none() {
                 (talk.link, talk.is_terse) = (None, true);
+                talk.open.clear();
                 return;
             }
             return self.lose("it hung up");

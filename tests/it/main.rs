@@ -34,6 +34,7 @@ mod random;
 mod tasks_archive;
 mod tasks_bench;
 mod tasks_bytes;
+mod tasks_chapter;
 mod tasks_crash;
 mod tasks_endless;
 mod tasks_hostile;

@@ -176,7 +176,7 @@ fn a_full_disk_loses_nothing() {
 /// Bounded memory: an archive of 60 MiB each way is never held whole.
 #[test]
 fn a_large_archive_is_never_held_in_memory() {
-    let mut archive: Vec<u8> = (0..60 * 1024 * 1024_u32).map(|n| (n * 31 >> 7) as u8).collect();
+    let mut archive: Vec<u8> = (0..60 * 1024 * 1024_u32).map(|n| ((n * 31) >> 7) as u8).collect();
     archive.extend(b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     let folder = folder(&[("a.zip", &archive)]);
     let master = Master::start(&folder, &[]);

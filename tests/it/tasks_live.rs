@@ -123,6 +123,19 @@ impl Wild {
         }
     }
 
+    /// The next object with all between it and its newline, which only ours have.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        let mut bytes = Vec::new();
+        while bytes.last() != Some(&b'\n') {
+            let mut byte = [0];
+            let size = self.socket.read(&mut byte).unwrap();
+            assert!(size == 1, "the end came after {:?}", bytes.escape_ascii().to_string());
+            bytes.push(byte[0]);
+        }
+        String::from_utf8(bytes).unwrap().trim_end().to_owned()
+    }
+
     #[track_caller]
     pub fn asks(&mut self, question: &Value) -> Value {
         self.says(question.to_string().as_bytes());

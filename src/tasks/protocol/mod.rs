@@ -9,6 +9,7 @@ pub use names::{Name, PeerId};
 use crate::tasks::limits::{PEER_BYTES_MAX, REASON_BYTES_MAX};
 use objects::Object;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::fmt;
 
 /// The long field of what a peer sends.
@@ -151,26 +152,29 @@ pub fn reason(text: &str) -> String {
 impl Answer {
     /// All of it but the archive of a package, which comes before [`PACKAGE_END`].
     pub fn write(&self, bytes: &mut Vec<u8>) {
-        let object = match self {
-            Answer::Registered => return bytes.extend_from_slice(b"{\"status\":\"REGISTERED\"}\n"),
-            Answer::Alive => return bytes.extend_from_slice(b"{\"status\":\"ALIVE\"}\n"),
-            Answer::NoTask => return bytes.extend_from_slice(b"{\"status\":\"NO_TASK\"}\n"),
-            Answer::Done => return bytes.extend_from_slice(b"{\"status\":\"OK\"}\n"),
-            Answer::Package(name, _) => {
-                let name = json!(name.text());
-                let head =
-                    format!("{{\"action\":\"TASK_PACKAGE\",\"task_name\":{name},\"{PACKAGE}\":\"");
-                return bytes.extend_from_slice(head.as_bytes());
-            }
-            Answer::Challenge(nonce, proof) => {
-                json!({ "status": "CHALLENGE", "nonce": nonce, "proof": proof })
-            }
-            Answer::Error(why) => json!({ "status": "ERROR", "message": why }),
-            Answer::Later(why) => json!({ "status": "ERROR", "message": why, "again": true }),
+        let text = match self {
+            Answer::Registered => "{\"status\":\"REGISTERED\"}\n".into(),
+            Answer::Alive => "{\"status\":\"ALIVE\"}\n".into(),
+            Answer::NoTask => "{\"status\":\"NO_TASK\"}\n".into(),
+            Answer::Done => "{\"status\":\"OK\"}\n".into(),
+            Answer::Package(name, _) => Cow::from(format!(
+                "{{\"action\":\"TASK_PACKAGE\",\"task_name\":{},\"{PACKAGE}\":\"",
+                json!(name.text())
+            )),
+            Answer::Challenge(nonce, proof) => Cow::from(format!(
+                "{{\"status\":\"CHALLENGE\",\"nonce\":{},\"proof\":{}}}\n",
+                json!(nonce),
+                json!(proof)
+            )),
+            Answer::Error(why) => error(why, ""),
+            Answer::Later(why) => error(why, ",\"again\":true"),
         };
-        bytes.extend_from_slice(object.to_string().as_bytes());
-        bytes.push(b'\n');
+        bytes.extend_from_slice(text.as_bytes());
     }
+}
+
+fn error(why: &str, more: &str) -> Cow<'static, str> {
+    format!("{{\"status\":\"ERROR\",\"message\":{}{more}}}\n", json!(why)).into()
 }
 
 /// What follows the archive of a message.

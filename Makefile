@@ -8,7 +8,7 @@ CARGO ?= cargo
 CORE = clap crossbeam-channel ctrlc parking_lot
 SYSTEMS = grid command chat tasks
 # What some tests need; without them these tests say so and do nothing, but in CI they fail.
-PARTNERS = chromium chromium-driver
+PARTNERS = chromium chromium-driver iproute2
 RUNTIMES = tokio async-std smol async-io async-executor futures-executor mio glommio monoio
 
 .DEFAULT_GOAL := build
@@ -28,8 +28,9 @@ run-servers: build ## both servers in one terminal; Ctrl-C ends them
 run-client: build ## a client of the first server (PORT=90200: of the second)
 	@./client 127.0.0.1 $(PORT)
 
-partners: ## install what some tests need: a browser (Debian; asks for root)
-	@command -v chromedriver > /dev/null && command -v chromium > /dev/null || { \
+partners: ## install what some tests need: a browser, `ip` (Debian; asks for root)
+	@command -v chromedriver > /dev/null && command -v chromium > /dev/null && \
+		command -v ip > /dev/null || { \
 		sudo=$$(test "$$(id -u)" = 0 || echo sudo); $$sudo apt-get update -q && \
 		$$sudo apt-get install -y -q --no-install-recommends $(PARTNERS); }
 
@@ -63,6 +64,7 @@ bench: build ## ratios to a bare server in the same run
 	@ulimit -n $$(ulimit -H -n) && ./target/release/malha bench grid --scale
 	@./target/release/malha bench command
 	@./target/release/malha bench chat
+	@./target/release/malha bench tasks
 
 flaky: ## repeat the tests N times (N=100)
 	@$(CARGO) test --locked --no-run

@@ -38,6 +38,7 @@ mod tasks_chapter;
 mod tasks_crash;
 mod tasks_endless;
 mod tasks_hostile;
+mod tasks_hosts;
 mod tasks_live;
 mod tasks_peer;
 mod tasks_random;

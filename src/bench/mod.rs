@@ -12,6 +12,8 @@ mod chat;
 mod command;
 #[cfg(feature = "grid")]
 mod grid;
+#[cfg(feature = "tasks")]
+mod tasks;
 
 use crate::net::failure::Failure;
 use clap::{Args, Subcommand};
@@ -29,6 +31,9 @@ pub enum Bench {
     /// Messages to one and to all, and where they begin to be lost
     #[cfg(feature = "chat")]
     Chat(chat::ChatArgs),
+    /// Small and large tasks and results
+    #[cfg(feature = "tasks")]
+    Tasks(tasks::TasksArgs),
     /// A bare thread-per-connection echo, which is what the others are compared with
     #[command(hide = true)]
     BareEcho,
@@ -37,6 +42,12 @@ pub enum Bench {
     BareRelay {
         /// The echo
         to: SocketAddr,
+    },
+    /// A bare server that says so many bytes to whoever connects
+    #[command(hide = true)]
+    BareText {
+        /// How many
+        bytes: usize,
     },
     /// A bare echo of datagrams
     #[command(hide = true)]
@@ -67,6 +78,9 @@ impl Bench {
             Bench::Command(args) => args.run()?,
             #[cfg(feature = "chat")]
             Bench::Chat(args) => args.run()?,
+            #[cfg(feature = "tasks")]
+            Bench::Tasks(args) => args.run()?,
+            Bench::BareText { bytes } => bare::text(bytes)?,
             Bench::BareEcho => bare::echo()?,
             Bench::BareRelay { to } => bare::relay(to)?,
             Bench::BareUdpEcho => bare::udp_echo()?,

@@ -7,11 +7,9 @@ use crate::net::failure::Failure;
 use crate::net::limits::READ_BYTES_MAX;
 use crate::net::progress;
 use crate::tasks::client::{Answers, Link};
-use crate::tasks::limits::PEER_READ_BYTES;
-use crate::tasks::protocol::{Asking, Heard, Name, SpoolId, ask};
+use crate::tasks::limits::READ_BYTES;
+use crate::tasks::protocol::{Asking, Heard, Name, SpoolId, ask, text};
 use crate::tasks::store::Spools;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use indicatif::ProgressBar;
 use std::fs;
@@ -177,7 +175,9 @@ impl Peer {
     fn connect(addr: SocketAddr, number: usize) -> io::Result<Peer> {
         let socket = TcpStream::connect(addr)?;
         socket.set_nodelay(true)?;
-        let data = STANDARD.encode(vec![b'y'; SMALL_BYTES]);
+        let mut data = Vec::new();
+        text::encode(&[b'y'; SMALL_BYTES], &mut data);
+        let data = String::from_utf8(data).map_err(io::Error::other)?;
         Ok(Peer { socket, id: format!("bench-{number}"), data })
     }
 
@@ -288,7 +288,7 @@ fn package(link: &Link) -> io::Result<Option<(Name, SpoolId)>> {
 fn copy(addr: SocketAddr) -> io::Result<f64> {
     let start = Instant::now();
     let mut socket = TcpStream::connect(addr)?;
-    let mut chunk = vec![0; PEER_READ_BYTES];
+    let mut chunk = vec![0; READ_BYTES];
     while socket.read(&mut chunk)? > 0 {}
     Ok(mib_per_s(start.elapsed().as_secs_f64()))
 }

@@ -197,7 +197,8 @@ where
         // Nobody listens any more when the send fails: the server is stopping.
         let closed = || drop(inbox.send(Asked::Closed(conn, failure.take()).into()));
         let _closed = Finally(closed);
-        let reader = Reader::new(Arc::clone(&socket), codec, AT_ONCE, place.yielders.clone());
+        let at_once = (codec.read_bytes_max(), TURN_MESSAGES_MAX);
+        let reader = Reader::new(Arc::clone(&socket), codec, at_once, place.yielders.clone());
         let Place { seat, leavers, yielders, .. } = place;
         let connection = Connection {
             conn,

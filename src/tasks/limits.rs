@@ -12,6 +12,8 @@ pub const TEXT_BYTES: usize = 64 * 1024;
 pub const PIECE_BYTES: usize = TEXT_BYTES / 4 * 3;
 /// Decoded bytes that are kept before they are written to a file: one write for a small result.
 pub const SPOOL_BYTES: usize = 256 * 1024;
+/// As many decoded bytes at once are not kept, but written.
+pub const SPOOL_BYTES_MIN: usize = 16 * 1024;
 /// How much of a long message comes between two signs that its sender lives, in bytes.
 pub const NEWS_BYTES: u64 = 256 * 1024;
 
@@ -83,8 +85,8 @@ pub const OFFER_AGAIN_MS: u64 = 5_000;
 pub const REST_MS: u64 = 30_000;
 /// How long a master may be silent before the connection counts as lost.
 pub const ANSWER_MS_MAX: u64 = 60_000;
-/// Bytes that a peer reads at once: packages are long.
-pub const PEER_READ_BYTES: usize = 64 * 1024;
+/// Bytes that one read takes: archives are long.
+pub const READ_BYTES: usize = 64 * 1024;
 /// Messages of a master that the peer has not looked at yet.
 pub const HEARD_MAX: usize = 16;
 /// The stack of a thread that runs a task. Building a compressor takes some 300 KiB of it where

@@ -7,7 +7,7 @@
 use crate::net::failure::Failure;
 use crate::net::trace::Trace;
 use crate::tasks::archive::Writer;
-use crate::tasks::limits::SPOOL_BYTES;
+use crate::tasks::limits::{SPOOL_BYTES, SPOOL_BYTES_MIN};
 use crate::tasks::protocol::{Name, SpoolId};
 use crate::tasks::state::Place;
 use crossbeam_channel::Receiver;
@@ -78,6 +78,10 @@ impl Spool {
         if self.file.is_err() {
             return;
         }
+        if self.buffer.is_empty() && bytes.len() >= SPOOL_BYTES_MIN {
+            self.write(bytes);
+            return;
+        }
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= SPOOL_BYTES {
             self.flush();
@@ -86,7 +90,9 @@ impl Spool {
 
     /// It is whole: on disk, or why not.
     pub fn finish(mut self) -> Result<SpoolId, String> {
-        self.flush();
+        if !self.buffer.is_empty() || matches!(self.file, Ok(None)) {
+            self.flush();
+        }
         let file = std::mem::replace(&mut self.file, Ok(None));
         let synced = file.and_then(|file| match file {
             Some(file) if self.spools.is_synced => file.sync_all(),
@@ -98,20 +104,28 @@ impl Spool {
     }
 
     fn flush(&mut self) {
-        let written = self.write();
+        let buffer = std::mem::take(&mut self.buffer);
+        self.write(&buffer);
+    }
+
+    /// An empty archive is a file, too.
+    fn write(&mut self, bytes: &[u8]) {
+        let Ok(file) = &mut self.file else { return };
+        let open = || {
+            let path = self.spools.path(self.id);
+            File::options().write(true).create_new(true).open(path)
+        };
+        let written = match file {
+            Some(file) => file.write_all(bytes),
+            None => open().and_then(|mut fresh| {
+                let written = fresh.write_all(bytes);
+                *file = Some(fresh);
+                written
+            }),
+        };
         if let Err(error) = written {
             self.file = Err(error);
         }
-        self.buffer.clear();
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        let Ok(file) = &mut self.file else { return Ok(()) };
-        if file.is_none() {
-            let path = self.spools.path(self.id);
-            *file = Some(File::options().write(true).create_new(true).open(path)?);
-        }
-        file.as_mut().map_or(Ok(()), |file| file.write_all(&self.buffer))
     }
 }
 

@@ -40,6 +40,7 @@ mod tasks_endless;
 mod tasks_hostile;
 mod tasks_hosts;
 mod tasks_live;
+mod tasks_pages;
 mod tasks_peer;
 mod tasks_random;
 mod tasks_sandbox;

@@ -5,7 +5,7 @@ use crate::net::accept::Seats;
 use crate::net::limits::TURN_MESSAGES_MAX;
 use crate::net::stream::{self, Decode, Reader};
 use crate::net::{dial, threads};
-use crate::tasks::limits::{HEARD_MAX, PEER_READ_BYTES, PIECE_BYTES};
+use crate::tasks::limits::{HEARD_MAX, PIECE_BYTES, READ_BYTES};
 use crate::tasks::protocol::objects::{Objects, Step};
 use crate::tasks::protocol::{Heard, LONG_END, PACKAGE, text};
 use crate::tasks::server::fill;
@@ -95,7 +95,7 @@ impl Link {
         let (heard_in, heard) = bounded(HEARD_MAX);
         let link = Link { socket: Arc::clone(&socket), heard, addr, local };
         threads::spawn(scope, "peer-read".to_owned(), move || {
-            let at_once = (PEER_READ_BYTES, TURN_MESSAGES_MAX);
+            let at_once = (READ_BYTES, TURN_MESSAGES_MAX);
             let mut reader = Reader::new(socket, answers, at_once, Seats::new(0));
             let mut messages = Vec::new();
             // When reading fails, the connection is gone.

@@ -1,8 +1,7 @@
 //! An archive as text: base64 within a JSON string, however the text is cut.
 
 use crate::tasks::limits::TEXT_BYTES;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::{AsOut, STANDARD};
 
 /// What came of some text.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,7 +81,7 @@ impl Text {
                 (Escape::Code(missing, code), digit) => self.code(missing, code, digit),
             }
             if self.carry.len() == 4 {
-                let size = STANDARD.decode_slice(&self.carry, &mut self.bytes);
+                let size = STANDARD.decode(&self.carry, self.bytes.as_out()).map(|d| d.len());
                 self.ended = self.carry[3] == b'=';
                 self.carry.clear();
                 match size {
@@ -93,8 +92,8 @@ impl Text {
         }
     }
 
-    /// A long run of letters at once: searching its end first would cost as much as decoding it,
-    /// so it is tried, and the decoder says where it fails.
+    /// A long run of letters at once. Searching its end first would cost more than decoding it, so
+    /// that is tried, and the end is searched where it fails.
     fn decode_run(&mut self, text: &mut &[u8]) -> Option<usize> {
         if self.is_bad {
             let is_end = |letter: &u8| matches!(letter, b'"' | b'\\');
@@ -111,13 +110,14 @@ impl Text {
         if run == 0 {
             return None;
         }
-        let mut decoded = STANDARD.decode_slice(&text[..run], &mut self.bytes);
+        let mut decode = |run| STANDARD.decode(run, self.bytes.as_out()).map(|bytes| bytes.len());
+        let mut decoded = decode(&text[..run]);
         if decoded.is_err() {
             run = text.iter().position(|letter| !is_letter(*letter)).unwrap_or(run).min(run) & !3;
             if run == 0 {
                 return None;
             }
-            decoded = STANDARD.decode_slice(&text[..run], &mut self.bytes);
+            decoded = decode(&text[..run]);
         }
         let size = decoded.ok()?;
         self.ended = text[run - 1] == b'=';
@@ -169,6 +169,5 @@ fn is_letter(letter: u8) -> bool {
 pub fn encode(bytes: &[u8], text: &mut Vec<u8>) {
     let start = text.len();
     text.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    let size = STANDARD.encode_slice(bytes, &mut text[start..]);
-    text.truncate(start + size.expect("there is room for four letters for each three bytes"));
+    let _ = STANDARD.encode(bytes, text[start..].as_out());
 }

@@ -3,7 +3,7 @@
 
 use crate::net::asked::Encode;
 use crate::net::stream::Decode;
-use crate::tasks::limits::{NEWS_BYTES, PIECE_BYTES, STALL_MS_MAX};
+use crate::tasks::limits::{NEWS_BYTES, PIECE_BYTES, READ_BYTES, STALL_MS_MAX};
 use crate::tasks::protocol::objects::{Objects, Step};
 use crate::tasks::protocol::{Answer, LONG_END, LeaseId, Question, RESULT, text};
 use crate::tasks::store::{Spool, Spools};
@@ -129,6 +129,10 @@ impl Decode for Codec {
 
     fn next(&mut self) -> Option<Question> {
         self.questions.pop_front()
+    }
+
+    fn read_bytes_max(&self) -> usize {
+        READ_BYTES
     }
 
     fn patience_ms(&self) -> Option<u64> {

@@ -2,8 +2,9 @@
 
 // The broker.
 
-/// Connections at a time, unless `--max-connections` says otherwise. Two threads each.
-pub const CONNECTIONS_MAX: usize = 1_000;
+/// Connections at a time, unless `--max-connections` says otherwise. Two threads each, and one
+/// descriptor: many systems give a program 1,024.
+pub const CONNECTIONS_MAX: usize = 900;
 /// The longest packet, unless `--max-packet` says otherwise; MQTT's own limit is 256 MiB, which
 /// one client could make us hold a thousand times.
 pub const PACKET_BYTES_MAX: usize = 256 * 1024;
@@ -14,6 +15,8 @@ pub const PACKET_BYTES_LIMIT: usize = (1 << 28) - 1 + 5;
 pub const IN_FLIGHT_MAX: usize = 100;
 /// Messages that wait for one client, unless `--max-queued` says otherwise.
 pub const QUEUED_MAX: usize = 1_000;
+/// Topics and payloads of all that waits for one client, in bytes.
+pub const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Levels of a topic or filter, unless `--max-levels` says otherwise. Matching walks over each.
 pub const LEVELS_MAX: usize = 32;
 /// Filters of one client: more than any program needs, so that nobody fills our memory.

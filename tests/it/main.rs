@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod browser;
+mod charging_broker;
 mod charging_chapter;
 mod charging_choice;
+mod charging_clients;
+mod charging_delivery;
 mod charging_end_to_end;
+mod charging_histories;
 mod charging_history;
 mod charging_malformed;
 mod charging_packets;
@@ -21,6 +25,7 @@ mod chat_live;
 mod chat_pages;
 mod chat_session;
 mod chat_state;
+mod chat_web;
 mod command_bytes;
 mod command_chapter;
 mod command_client;

@@ -166,8 +166,8 @@ impl<'env> Coordinator<'env> {
         };
         // From here on all senders are dropped before the inbox, also when a thread cannot start.
         if let Some(users) = &config.users {
-            // One password is checked for each connection.
-            let (checks, jobs) = bounded(config.connections_max);
+            // The state asks for one at a time.
+            let (checks, jobs) = bounded(1);
             coordinator.checks = Some(checks);
             let inbox_in = inbox_in.clone();
             threads::spawn(scope, "passwords".to_owned(), move || {
@@ -268,7 +268,7 @@ impl<'env> Coordinator<'env> {
                     }
                 }
                 Effect::Check(link, name, password) => {
-                    // There is room: one for each connection.
+                    // There is room: the one before it is checked.
                     let job = Job { who: link, name, password };
                     let _ = self.checks.as_ref().map(|checks| checks.try_send(job));
                 }

@@ -1,6 +1,6 @@
 //! How clients come in and go.
 
-use super::{Effect, Key, Session, Stage, State, Why};
+use super::{Effect, Key, Link, Session, Stage, State, Why};
 use crate::charging::limits::{CLIENT_BYTES_MAX, SESSIONS_MAX};
 use crate::charging::protocol::{Code, Connect, LEVEL, Packet};
 use crate::net::clock::Millis;
@@ -21,16 +21,34 @@ impl State {
         if !self.setup.has_users {
             return self.admit(now, link, &mut connect);
         }
-        let (Some(user), Some(password)) = (connect.user.clone(), connect.password.take()) else {
+        if connect.user.is_none() || connect.password.is_none() {
             return self.refuse(now, link, Code::NotAuthorized);
-        };
-        self.effects.push(Effect::Check(link, user, password));
+        }
         if let Some(link) = self.links.get_mut(&link) {
             link.stage = Stage::Checking(connect, Vec::new());
         }
+        self.to_compare.insert(link);
+        self.compare_next();
+    }
+
+    /// One password at a time.
+    fn compare_next(&mut self) {
+        if self.compared.is_some() {
+            return;
+        }
+        let Some(id) = self.to_compare.pop_first() else { return };
+        let Some(Link { stage: Stage::Checking(connect, _), .. }) = self.links.get_mut(&id) else {
+            return;
+        };
+        let (user, password) = (connect.user.clone(), connect.password.take());
+        self.compared = Some(id);
+        let (user, password) = (user.unwrap_or_default(), password.unwrap_or_default());
+        self.effects.push(Effect::Check(id, user, password));
     }
 
     pub(super) fn checked(&mut self, now: Millis, id: LinkId, is_right: bool) {
+        self.compared = None;
+        self.compare_next();
         // It may be gone.
         let Some(link) = self.links.get_mut(&id) else { return };
         let Stage::Checking(mut connect, early) = std::mem::replace(&mut link.stage, Stage::New)
@@ -86,7 +104,7 @@ impl State {
         }
     }
 
-    fn refuse(&mut self, now: Millis, link: LinkId, code: Code) {
+    pub(super) fn refuse(&mut self, now: Millis, link: LinkId, code: Code) {
         self.counters.refused += 1;
         self.effects.push(Effect::Send(link, Packet::ConnAck(false, code)));
         self.part(now, link, true);
@@ -103,6 +121,7 @@ impl State {
     /// A connection is over. Its will is said, unless it said goodbye \[MQTT-3.1.2-8\].
     pub(super) fn part(&mut self, now: Millis, id: LinkId, has_will: bool) {
         let Some(link) = self.links.remove(&id) else { return };
+        self.to_compare.remove(&id);
         if let Some(at) = link.look_at {
             self.looks.remove(&(at, id));
         }
@@ -121,6 +140,7 @@ impl State {
         if self.away.len() > SESSIONS_MAX
             && let Some((_, oldest)) = self.away.pop_first()
         {
+            self.counters.forgotten += 1;
             self.forget(oldest);
         }
     }

@@ -4,15 +4,14 @@ mod doors;
 mod filters;
 mod retained;
 mod session;
+mod talk;
 
 pub use filters::Filters;
 pub use retained::Retained;
 pub use session::{Fate, Out, Room, Session};
 
-use crate::charging::limits::{CONNECT_MS_MAX, EARLY_PACKETS_MAX, FILTERS_MAX};
-use crate::charging::protocol::{
-    Code, Connect, Malformed, Message, Packet, PacketId, Publish, Qos, covers,
-};
+use crate::charging::limits::{CONNECT_MS_MAX, EARLY_PACKETS_MAX};
+use crate::charging::protocol::{Code, Connect, Malformed, Packet, Qos};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
 use std::collections::{BTreeSet, HashMap};
@@ -48,7 +47,8 @@ pub enum Effect {
     Mark(LinkId),
     /// Ends a connection: what was sent before still goes out.
     Cut(LinkId, Why),
-    /// Compares a password: user and password.
+    /// Compares a password: user and password. The next one is asked for after
+    /// [`Event::Checked`].
     Check(LinkId, String, Vec<u8>),
     /// A client is in: its id.
     Joined(LinkId, Arc<str>),
@@ -103,6 +103,8 @@ pub struct Counters {
     pub not_retained: u64,
     /// Subscriptions that were refused.
     pub denied: u64,
+    /// Sessions that ended because too many clients are away.
+    pub forgotten: u64,
 }
 
 impl Counters {
@@ -117,6 +119,7 @@ impl Counters {
             ("lost-qos1-2", self.lost),
             ("not-retained", self.not_retained),
             ("denied-filters", self.denied),
+            ("forgotten-sessions", self.forgotten),
         ];
         counters.into_iter().filter(|(_, count)| *count > 0).collect()
     }
@@ -157,6 +160,10 @@ pub struct State {
     filters: Filters,
     retained: Retained,
     last_key: u64,
+    /// Whose password is being compared, and whose are to be, first come first. A wrong one takes
+    /// its time, so those who do not wait for it must not take everybody's.
+    compared: Option<LinkId>,
+    to_compare: BTreeSet<LinkId>,
     /// Who hears a message; kept, so that it need not be made anew for each.
     found: Vec<(Key, Qos)>,
     out: Vec<Out>,
@@ -177,6 +184,8 @@ impl State {
             filters: Filters::default(),
             retained: Retained::default(),
             last_key: 0,
+            compared: None,
+            to_compare: BTreeSet::new(),
             found: Vec::new(),
             out: Vec::new(),
             counters: Counters::default(),
@@ -240,137 +249,6 @@ impl State {
         }
     }
 
-    /// What a client that is in has said.
-    fn client_said(
-        &mut self,
-        now: Millis,
-        link: LinkId,
-        key: Key,
-        packet: Result<Packet, Malformed>,
-    ) {
-        let room = self.setup.room;
-        match packet {
-            Ok(Packet::Publish(publish)) => self.publish(link, key, publish),
-            Ok(Packet::PubAck(id)) => {
-                self.with_session(link, |session, out| session.acknowledged(id, room, out));
-            }
-            Ok(Packet::PubRec(id)) => {
-                self.with_session(link, |session, out| session.recorded(id, out));
-            }
-            Ok(Packet::PubComp(id)) => {
-                self.with_session(link, |session, out| session.completed(id, room, out));
-            }
-            Ok(Packet::PubRel(id)) => {
-                self.with_session(link, |session, out| {
-                    session.release(id);
-                    out.push(Out::Send(Packet::PubComp(id)));
-                });
-            }
-            Ok(Packet::Subscribe(id, filters)) => self.subscribe(link, key, id, filters),
-            Ok(Packet::Unsubscribe(id, filters)) => {
-                for filter in filters {
-                    self.filters.remove(&filter, key);
-                    self.sessions.get_mut(&key).map(|session| session.filters.remove(&filter));
-                }
-                self.effects.push(Effect::Send(link, Packet::UnsubAck(id)));
-            }
-            Ok(Packet::PingReq) => self.effects.push(Effect::Send(link, Packet::PingResp)),
-            Ok(Packet::Disconnect) => {
-                self.part(now, link, false);
-                self.effects.push(Effect::Cut(link, Why::Goodbye));
-            }
-            // [MQTT-3.1.0-2]
-            Ok(Packet::Connect(_)) => self.expel(now, link, Why::Unexpected("a second CONNECT")),
-            Ok(_) => self.expel(now, link, Why::Unexpected("a packet that only brokers send")),
-            Err(malformed) => self.expel(now, link, Why::Malformed(malformed)),
-        }
-    }
-
-    fn publish(&mut self, link: LinkId, key: Key, publish: Publish) {
-        let Publish { message, qos, retain, id, .. } = publish;
-        let is_new = match qos {
-            Qos::AtMostOnce => true,
-            Qos::AtLeastOnce => {
-                self.effects.push(Effect::Send(link, Packet::PubAck(id)));
-                true
-            }
-            Qos::ExactlyOnce => {
-                self.effects.push(Effect::Send(link, Packet::PubRec(id)));
-                self.sessions.get_mut(&key).is_some_and(|session| session.receive(id))
-            }
-        };
-        if is_new {
-            self.say(&message, qos, retain);
-        }
-    }
-
-    /// Says something to all who want to hear it, and keeps it if it is to be retained.
-    fn say(&mut self, message: &Message, qos: Qos, retain: bool) {
-        if retain && !self.retained.keep(message, qos) {
-            self.counters.not_retained += 1;
-        }
-        let mut found = std::mem::take(&mut self.found);
-        self.filters.find(message.topic(), &mut found);
-        for (key, granted) in found.drain(..) {
-            self.deliver(key, message, qos.min(granted), false);
-        }
-        self.found = found;
-    }
-
-    fn deliver(&mut self, key: Key, message: &Message, qos: Qos, retain: bool) {
-        let Some(session) = self.sessions.get_mut(&key) else { return };
-        match session.deliver(message, qos, retain, self.setup.room, &mut self.out) {
-            Fate::Kept => {}
-            Fate::Dropped(Qos::AtMostOnce) => self.counters.dropped += 1,
-            Fate::Dropped(qos) => {
-                self.counters.lost += 1;
-                self.effects.push(Effect::Lost(Arc::clone(&session.client), qos));
-            }
-        }
-        if let Some(link) = session.link {
-            self.send_out(link);
-        }
-    }
-
-    fn subscribe(&mut self, link: LinkId, key: Key, id: PacketId, filters: Vec<(String, Qos)>) {
-        let mut granted = Vec::new();
-        let mut kept = Vec::new();
-        for (filter, qos) in filters {
-            let Some(session) = self.sessions.get_mut(&key) else { return };
-            let has_room =
-                session.filters.len() < FILTERS_MAX || session.filters.contains_key(&filter);
-            if !has_room || self.setup.denied.iter().any(|denied| covers(denied, &filter)) {
-                self.counters.denied += 1;
-                granted.push(None);
-                continue;
-            }
-            granted.push(Some(qos));
-            self.filters.add(&filter, key, qos);
-            let found = self.retained.find(&filter);
-            kept.extend(found.map(|(message, kept)| (message.clone(), qos.min(*kept))));
-            session.filters.insert(filter, qos);
-        }
-        self.effects.push(Effect::Send(link, Packet::SubAck(id, granted)));
-        for (message, qos) in kept {
-            self.deliver(key, &message, qos, true);
-        }
-    }
-
-    /// What is done with a session, and sent because of it.
-    fn with_session(&mut self, link: LinkId, act: impl FnOnce(&mut Session, &mut Vec<Out>)) {
-        let Some(Link { stage: Stage::In(key), .. }) = self.links.get(&link) else { return };
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        act(session, &mut self.out);
-        self.send_out(link);
-    }
-
-    fn send_out(&mut self, link: LinkId) {
-        self.effects.extend(self.out.drain(..).map(|out| match out {
-            Out::Send(packet) => Effect::Send(link, packet),
-            Out::Mark => Effect::Mark(link),
-        }));
-    }
-
     fn set_stage(&mut self, now: Millis, id: LinkId, stage: Stage, patience_ms: Option<u64>) {
         let look_at = patience_ms.map(|ms| now.plus(ms));
         let link = Link { stage, heard_at: now, patience_ms, look_at };
@@ -389,6 +267,9 @@ impl State {
             if due > now {
                 link.look_at = Some(due);
                 self.looks.insert((due, id));
+            } else if matches!(link.stage, Stage::Checking(..)) {
+                // It was not silent: we are too slow.
+                self.refuse(now, id, Code::ServerUnavailable);
             } else {
                 self.counters.silent += 1;
                 self.part(now, id, true);

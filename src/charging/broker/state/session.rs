@@ -1,6 +1,6 @@
 //! What the broker keeps of one client: what waits for it, and what it has not acknowledged.
 
-use crate::charging::limits::{MARK_BYTES, MARKS_MAX};
+use crate::charging::limits::{MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX};
 use crate::charging::protocol::{Message, Packet, PacketId, Publish, Qos};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
@@ -25,13 +25,13 @@ pub enum Out {
     Mark,
 }
 
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// Sent, or kept until it can be.
-    Kept,
-    /// One was dropped to make room, this one or an older one.
-    Dropped(Qos),
+/// What became of a message, and of others because of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// Older messages of QoS 0 that were dropped to make room.
+    pub dropped: u64,
+    /// There was no room for it.
+    pub is_lost: bool,
 }
 
 /// A client, there or away.
@@ -52,9 +52,12 @@ pub struct Session {
     /// Messages of QoS 2 that it sent and has not released.
     received: BTreeSet<PacketId>,
     queue: VecDeque<Waiting>,
+    queued_bytes: usize,
     /// How many in the queue may be dropped.
     queued_qos_0: usize,
     under_way: VecDeque<UnderWay>,
+    /// How many of them were sent on this connection; the others are to be sent again.
+    resent: usize,
     last_id: PacketId,
     /// Bytes sent since the last mark, and marks that are not reached.
     unmarked_bytes: usize,
@@ -87,8 +90,10 @@ impl Session {
             filters: BTreeMap::new(),
             received: BTreeSet::new(),
             queue: VecDeque::new(),
+            queued_bytes: 0,
             queued_qos_0: 0,
             under_way: VecDeque::new(),
+            resent: 0,
             last_id: 0,
             unmarked_bytes: 0,
             marks: 0,
@@ -98,15 +103,7 @@ impl Session {
     /// The client has a connection: sends again what it has not acknowledged \[MQTT-4.4.0-1\],
     /// then what waits.
     pub fn resume(&mut self, link: LinkId, room: Room, out: &mut Vec<Out>) {
-        (self.link, self.marks, self.unmarked_bytes) = (Some(link), 0, 0);
-        for index in 0..self.under_way.len() {
-            let UnderWay { id, publish } = &self.under_way[index];
-            let packet = match publish {
-                Some(publish) => Packet::Publish(Publish { dup: true, ..publish.clone() }),
-                None => Packet::PubRel(*id),
-            };
-            self.send(packet, out);
-        }
+        (self.link, self.marks, self.unmarked_bytes, self.resent) = (Some(link), 0, 0, 0);
         self.proceed(room, out);
     }
 
@@ -114,8 +111,7 @@ impl Session {
     pub fn pause(&mut self, now: Millis) {
         (self.link, self.gone_at) = (None, now);
         // MQTT keeps these only where it is easy, and they are stale.
-        self.queue.retain(|waiting| waiting.qos > Qos::AtMostOnce);
-        self.queued_qos_0 = 0;
+        while self.drop_oldest() {}
     }
 
     /// A message for this client.
@@ -127,40 +123,59 @@ impl Session {
         room: Room,
         out: &mut Vec<Out>,
     ) -> Fate {
-        let can_send = self.link.is_some() && !self.is_slow();
-        if qos == Qos::AtMostOnce {
-            if can_send {
-                self.send_new(message.clone(), qos, retain, out);
-                return Fate::Kept;
-            }
-            if self.link.is_none() {
-                return Fate::Kept;
-            }
-        } else if can_send && self.queue.is_empty() && self.under_way.len() < room.in_flight_max {
+        let is_qos_0 = qos == Qos::AtMostOnce;
+        if is_qos_0 && self.link.is_none() {
+            return Fate::default();
+        }
+        // Nothing overtakes what came before it at its own QoS [MQTT-4.6.0-6].
+        let is_next = if is_qos_0 {
+            self.queued_qos_0 == 0
+        } else {
+            self.queue.is_empty() && self.resent == self.under_way.len() && self.has_window(room)
+        };
+        if is_next && self.link.is_some() && !self.is_slow() {
             self.send_new(message.clone(), qos, retain, out);
-            return Fate::Kept;
+            return Fate::default();
         }
-        let mut fate = Fate::Kept;
-        if self.queue.len() >= room.queued_max {
+        let mut fate = Fate::default();
+        while self.is_full(message.size(), room) {
             if !self.drop_oldest() {
-                return Fate::Dropped(qos);
+                return Fate { is_lost: true, ..fate };
             }
-            fate = Fate::Dropped(Qos::AtMostOnce);
+            fate.dropped += 1;
         }
-        self.queued_qos_0 += usize::from(qos == Qos::AtMostOnce);
+        self.queued_qos_0 += usize::from(is_qos_0);
+        self.queued_bytes += message.size();
         self.queue.push_back(Waiting { message: message.clone(), qos, retain });
         fate
     }
 
+    fn has_window(&self, room: Room) -> bool {
+        self.under_way.len() < room.in_flight_max
+    }
+
+    /// Whether so many bytes more are too much. One message may always wait.
+    fn is_full(&self, bytes: usize, room: Room) -> bool {
+        let is_too_much = self.queued_bytes + bytes > QUEUED_BYTES_MAX && !self.queue.is_empty();
+        self.queue.len() >= room.queued_max || is_too_much
+    }
+
     /// Drops the oldest message of QoS 0, if there is one.
     fn drop_oldest(&mut self) -> bool {
-        if self.queued_qos_0 == 0 {
-            return false;
-        }
-        let oldest = self.queue.iter().position(|waiting| waiting.qos == Qos::AtMostOnce);
-        oldest.map(|index| self.queue.remove(index));
-        self.queued_qos_0 -= 1;
-        true
+        self.oldest_qos_0().and_then(|index| self.take(index)).is_some()
+    }
+
+    fn oldest_qos_0(&self) -> Option<usize> {
+        let is_it = |waiting: &Waiting| waiting.qos == Qos::AtMostOnce;
+        // Mostly there is none, and then nobody need look.
+        if self.queued_qos_0 == 0 { None } else { self.queue.iter().position(is_it) }
+    }
+
+    fn take(&mut self, index: usize) -> Option<Waiting> {
+        let waiting = self.queue.remove(index)?;
+        self.queued_qos_0 -= usize::from(waiting.qos == Qos::AtMostOnce);
+        self.queued_bytes -= waiting.message.size();
+        Some(waiting)
     }
 
     /// A mark was reached.
@@ -222,6 +237,7 @@ impl Session {
         // Clients acknowledge in order, so it is the first one.
         if let Some(index) = self.under_way.iter().position(is_it) {
             self.under_way.remove(index);
+            self.resent -= usize::from(index < self.resent);
         }
     }
 
@@ -229,13 +245,21 @@ impl Session {
         self.marks >= MARKS_MAX
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends what is to be sent again, then what waits, as far as there is room.
     fn proceed(&mut self, room: Room, out: &mut Vec<Out>) {
         while self.link.is_some() && !self.is_slow() {
-            let is_full = self.under_way.len() >= room.in_flight_max;
-            let can_go = |waiting: &mut Waiting| waiting.qos == Qos::AtMostOnce || !is_full;
-            let Some(waiting) = self.queue.pop_front_if(can_go) else { return };
-            self.queued_qos_0 -= usize::from(waiting.qos == Qos::AtMostOnce);
+            if let Some(UnderWay { id, publish }) = self.under_way.get(self.resent) {
+                let packet = match publish {
+                    Some(publish) => Packet::Publish(Publish { dup: true, ..publish.clone() }),
+                    None => Packet::PubRel(*id),
+                };
+                self.resent += 1;
+                self.send(packet, out);
+                continue;
+            }
+            // A full window is no reason for QoS 0 to wait.
+            let next = if self.has_window(room) { Some(0) } else { self.oldest_qos_0() };
+            let Some(waiting) = next.and_then(|index| self.take(index)) else { return };
             self.send_new(waiting.message, waiting.qos, waiting.retain, out);
         }
     }
@@ -246,6 +270,7 @@ impl Session {
             publish.id = self.free_id();
             let kept = UnderWay { id: publish.id, publish: Some(publish.clone()) };
             self.under_way.push_back(kept);
+            self.resent += 1;
         }
         self.send(Packet::Publish(publish), out);
     }

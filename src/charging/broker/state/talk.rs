@@ -1,0 +1,152 @@
+//! What clients say, and who hears it.
+
+use super::{Effect, Key, Link, Out, Session, Stage, State, Why};
+use crate::charging::limits::FILTERS_MAX;
+use crate::charging::protocol::{Malformed, Message, Packet, PacketId, Publish, Qos, covers};
+use crate::net::clock::Millis;
+use crate::net::pushed::LinkId;
+use std::sync::Arc;
+
+impl State {
+    /// What a client that is in has said.
+    pub(super) fn client_said(
+        &mut self,
+        now: Millis,
+        link: LinkId,
+        key: Key,
+        packet: Result<Packet, Malformed>,
+    ) {
+        let room = self.setup.room;
+        match packet {
+            Ok(Packet::Publish(publish)) => self.publish(link, key, publish),
+            Ok(Packet::PubAck(id)) => {
+                self.with_session(link, |session, out| session.acknowledged(id, room, out));
+            }
+            Ok(Packet::PubRec(id)) => {
+                self.with_session(link, |session, out| session.recorded(id, out));
+            }
+            Ok(Packet::PubComp(id)) => {
+                self.with_session(link, |session, out| session.completed(id, room, out));
+            }
+            Ok(Packet::PubRel(id)) => {
+                self.with_session(link, |session, out| {
+                    session.release(id);
+                    out.push(Out::Send(Packet::PubComp(id)));
+                });
+            }
+            Ok(Packet::Subscribe(id, filters)) => self.subscribe(link, key, id, filters),
+            Ok(Packet::Unsubscribe(id, filters)) => {
+                for filter in filters {
+                    self.filters.remove(&filter, key);
+                    self.sessions.get_mut(&key).map(|session| session.filters.remove(&filter));
+                }
+                self.effects.push(Effect::Send(link, Packet::UnsubAck(id)));
+            }
+            Ok(Packet::PingReq) => self.effects.push(Effect::Send(link, Packet::PingResp)),
+            Ok(Packet::Disconnect) => {
+                self.part(now, link, false);
+                self.effects.push(Effect::Cut(link, Why::Goodbye));
+            }
+            // [MQTT-3.1.0-2]
+            Ok(Packet::Connect(_)) => self.expel(now, link, Why::Unexpected("a second CONNECT")),
+            Ok(_) => self.expel(now, link, Why::Unexpected("a packet that only brokers send")),
+            Err(malformed) => self.expel(now, link, Why::Malformed(malformed)),
+        }
+    }
+
+    fn publish(&mut self, link: LinkId, key: Key, publish: Publish) {
+        let Publish { message, qos, retain, id, .. } = publish;
+        let is_new = match qos {
+            Qos::AtMostOnce => true,
+            Qos::AtLeastOnce => {
+                self.effects.push(Effect::Send(link, Packet::PubAck(id)));
+                true
+            }
+            Qos::ExactlyOnce => {
+                self.effects.push(Effect::Send(link, Packet::PubRec(id)));
+                self.sessions.get_mut(&key).is_some_and(|session| session.receive(id))
+            }
+        };
+        if is_new {
+            self.say(&message, qos, retain);
+        }
+    }
+
+    /// Says something to all who want to hear it, and keeps it if it is to be retained.
+    pub(super) fn say(&mut self, message: &Message, qos: Qos, retain: bool) {
+        if retain && !self.retained.keep(message, qos) {
+            self.counters.not_retained += 1;
+        }
+        let mut found = std::mem::take(&mut self.found);
+        self.filters.find(message.topic(), &mut found);
+        for (key, granted) in found.drain(..) {
+            self.deliver(key, message, qos.min(granted), false);
+        }
+        self.found = found;
+    }
+
+    fn deliver(&mut self, key: Key, message: &Message, qos: Qos, retain: bool) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let fate = session.deliver(message, qos, retain, self.setup.room, &mut self.out);
+        self.counters.dropped += fate.dropped;
+        match qos {
+            _ if !fate.is_lost => {}
+            Qos::AtMostOnce => self.counters.dropped += 1,
+            _ => {
+                self.counters.lost += 1;
+                self.effects.push(Effect::Lost(Arc::clone(&session.client), qos));
+            }
+        }
+        if let Some(link) = session.link {
+            self.send_out(link);
+        }
+    }
+
+    fn subscribe(&mut self, link: LinkId, key: Key, id: PacketId, filters: Vec<(String, Qos)>) {
+        let wishes = filters.iter();
+        let granted: Vec<Option<Qos>> =
+            wishes.map(|(filter, qos)| self.grants(key, filter, *qos).then_some(*qos)).collect();
+        self.effects.push(Effect::Send(link, Packet::SubAck(id, granted.clone())));
+        for ((filter, _), qos) in filters.iter().zip(granted) {
+            let Some(qos) = qos else { continue };
+            // Not of all filters at once: a thousand that match all there is would be too much.
+            let found = self.retained.find(filter);
+            let kept: Vec<(Message, Qos)> = found.cloned().collect();
+            for (message, kept_qos) in kept {
+                self.deliver(key, &message, qos.min(kept_qos), true);
+            }
+        }
+    }
+
+    /// Whether a client may hear what `filter` matches; if so, it does from now on.
+    fn grants(&mut self, key: Key, filter: &str, qos: Qos) -> bool {
+        let Some(session) = self.sessions.get_mut(&key) else { return false };
+        let has_room = session.filters.len() < FILTERS_MAX || session.filters.contains_key(filter);
+        if !has_room || self.setup.denied.iter().any(|denied| covers(denied, filter)) {
+            self.counters.denied += 1;
+            return false;
+        }
+        self.filters.add(filter, key, qos);
+        session.filters.insert(filter.to_owned(), qos);
+        true
+    }
+
+    /// What is done with a session, and sent because of it.
+    pub(super) fn with_session(
+        &mut self,
+        link: LinkId,
+        act: impl FnOnce(&mut Session, &mut Vec<Out>),
+    ) {
+        let Some(Link { stage: Stage::In(key), .. }) = self.links.get(&link) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        act(session, &mut self.out);
+        self.send_out(link);
+    }
+
+    fn send_out(&mut self, link: LinkId) {
+        self.effects.extend(self.out.drain(..).map(|out| match out {
+            Out::Send(packet) => Effect::Send(link, packet),
+            Out::Mark => Effect::Mark(link),
+        }));
+    }
+}

@@ -1,0 +1,340 @@
+//! How messages reach those who want them, on the value: QoS, order, retained, windows, queues, and
+//! clients that are slow (MQTT 3.1.1, 3.3, 4.3, 4.6).
+
+use crate::charging_clients::{
+    ROOM, World, again, clean, kept, publish, publishing, retained, subscribe,
+};
+use malha::charging::broker::state::{Effect, Event, Room};
+use malha::charging::limits::{MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX};
+use malha::charging::protocol::{Packet, Qos};
+use malha::net::pushed::LinkId;
+
+/// A subscriber 1 and a publisher 2.
+fn pair(filter: &str, qos: u8) -> World {
+    pair_with(ROOM, filter, qos)
+}
+
+fn pair_with(room: Room, filter: &str, qos: u8) -> World {
+    let mut world = World::with(room, false, &[]);
+    world.joins(1, kept("sub"));
+    world.subscribes(1, filter, qos);
+    world.joins(2, clean("pub"));
+    world
+}
+
+/// The payloads of what a client was sent since it was last asked, its marks left out.
+fn payloads(world: &mut World, link: u64) -> Vec<String> {
+    let heard = std::mem::take(world.heard.entry(link).or_default());
+    let payload = |effect| match effect {
+        Effect::Send(_, Packet::Publish(publish)) => {
+            Some(String::from_utf8_lossy(publish.message.payload()).into_owned())
+        }
+        _ => None,
+    };
+    heard.into_iter().filter_map(payload).collect()
+}
+
+fn marks(world: &World, link: u64) -> usize {
+    world.heard[&link].iter().filter(|effect| matches!(effect, Effect::Mark(_))).count()
+}
+
+/// 4.3: the lower of both; 3.3.1.3: not retained for who is there already [MQTT-3.3.1-9]; 3.3.1.1:
+/// a repetition's mark is not passed on [MQTT-3.3.1-3].
+#[test]
+fn a_message_comes_at_the_lower_qos_of_both() {
+    for granted in 0..3 {
+        for said in 0..3 {
+            let mut world = pair("t", granted);
+            let (id, dup) = (if said > 0 { 7 } else { 0 }, said > 0);
+            world.says(2, publishing("t", b"x", said, id, true, dup));
+            let qos = granted.min(said);
+            world.hears(1, publish("t", "x", qos, if qos > 0 { 1 } else { 0 }));
+            match said {
+                0 => world.hears_nothing(2),
+                1 => world.hears(2, Packet::PubAck(7)),
+                _ => world.hears(2, Packet::PubRec(7)),
+            }
+        }
+    }
+}
+
+/// [MQTT-3.3.5-1]
+#[test]
+fn of_several_filters_that_match_the_highest_qos_counts_once() {
+    let mut world = pair("a/#", 0);
+    world.says(1, subscribe(3, &[("a/+", 2), ("a/b", 1), ("#", 0)]));
+    let _ = world.next(1);
+    world.says(2, publish("a/b", "x", 2, 7));
+    world.hears(1, publish("a/b", "x", 2, 1));
+    world.hears_nothing(1);
+}
+
+/// [MQTT-3.8.4-3]
+#[test]
+fn a_filter_again_has_its_new_qos_and_retained_messages_come_again() {
+    let mut world = pair("t", 2);
+    world.says(2, retained("t", "last", 1, 7));
+    world.hears(1, publish("t", "last", 1, 1));
+    world.subscribes(1, "t", 0);
+    world.hears(1, retained("t", "last", 0, 0));
+    world.says(2, publish("t", "x", 2, 8));
+    world.hears(1, publish("t", "x", 0, 0));
+    world.hears_nothing(1);
+}
+
+/// [MQTT-3.10.4-2, MQTT-3.10.4-5]
+#[test]
+fn what_is_unsubscribed_comes_no_more_and_what_was_not_there_is_acknowledged() {
+    let mut world = pair("a", 1);
+    world.subscribes(1, "a/#", 0);
+    world.says(1, Packet::Unsubscribe(5, vec!["a/+".to_owned(), "a/#".to_owned()]));
+    world.hears(1, Packet::UnsubAck(5));
+    world.says(2, publish("a/b", "x", 0, 0));
+    world.hears_nothing(1);
+    world.says(2, publish("a", "x", 0, 0));
+    world.hears(1, publish("a", "x", 0, 0));
+}
+
+/// 3.3.1.3
+#[test]
+fn the_last_retained_message_comes_after_the_suback() {
+    let mut world = World::new();
+    world.joins(2, clean("pub"));
+    for (topic, payload) in [("a/1", "old"), ("a/1", "new"), ("a/2", "x"), ("$a/3", "y")] {
+        world.says(2, retained(topic, payload, 0, 0));
+    }
+    world.says(2, retained("a/2", "", 0, 0));
+    world.says(2, publish("a/1", "not retained", 0, 0));
+    world.joins(1, clean("sub"));
+    world.subscribes(1, "#", 2);
+    world.hears(1, retained("a/1", "new", 0, 0));
+    world.hears_nothing(1);
+    world.says(1, subscribe(4, &[("a/1", 0), ("a/+", 0)]));
+    let granted = vec![Some(Qos::AtMostOnce); 2];
+    world.hears(1, Packet::SubAck(4, granted));
+    world.hears(1, retained("a/1", "new", 0, 0));
+    world.hears(1, retained("a/1", "new", 0, 0));
+}
+
+/// [MQTT-4.3.3-2], and packets for ids of which nobody knows anything.
+#[test]
+fn qos_2_from_a_client_comes_once_and_unknown_ids_do_no_harm() {
+    let mut world = pair("t", 2);
+    world.says(2, publish("t", "x", 2, 7));
+    world.says(2, again("t", "x", 2, 7));
+    world.hears(2, Packet::PubRec(7));
+    world.hears(2, Packet::PubRec(7));
+    world.hears(1, publish("t", "x", 2, 1));
+    world.hears_nothing(1);
+    for _ in 0..2 {
+        world.says(2, Packet::PubRel(7));
+        world.hears(2, Packet::PubComp(7));
+    }
+    for packet in [Packet::PubAck(40), Packet::PubComp(40), Packet::PubAck(1), Packet::PubComp(1)] {
+        world.says(1, packet);
+        world.hears_nothing(1);
+    }
+    assert_eq!(world.state.session("sub").unwrap().in_flight(), 1);
+    world.says(1, Packet::PubRec(40));
+    world.hears(1, Packet::PubRel(40));
+    world.says(1, Packet::PubRec(1));
+    world.says(1, Packet::PubRec(1));
+    world.hears(1, Packet::PubRel(1));
+    world.hears(1, Packet::PubRel(1));
+    world.says(1, Packet::PubComp(1));
+    assert_eq!(world.state.session("sub").unwrap().in_flight(), 0);
+}
+
+/// [MQTT-4.4.0-1, MQTT-4.6.0-1, MQTT-4.6.0-6]
+#[test]
+fn what_was_not_acknowledged_comes_again_in_order_before_what_waits() {
+    let mut world = pair("t", 1);
+    for id in 1..=5 {
+        world.says(2, publish("t", &id.to_string(), 1, id));
+    }
+    assert_eq!(payloads(&mut world, 1), ["1", "2", "3"]);
+    world.says(1, Packet::PubAck(2));
+    world.hears(1, publish("t", "4", 1, 4));
+    world.closes(1);
+    world.says(2, publish("t", "6", 1, 6));
+    world.returns(3, "sub");
+    world.hears(3, again("t", "1", 1, 1));
+    world.hears(3, again("t", "3", 1, 3));
+    world.hears(3, again("t", "4", 1, 4));
+    world.hears_nothing(3);
+    for (acked, payload, id) in [(1, "5", 5), (3, "6", 6)] {
+        world.says(3, Packet::PubAck(acked));
+        world.hears(3, publish("t", payload, 1, id));
+    }
+    assert!(world.lost.is_empty());
+}
+
+#[test]
+fn a_full_window_waits_for_an_acknowledgement_and_its_queue_has_a_limit() {
+    let mut world = pair("t", 1);
+    let all = (ROOM.in_flight_max + ROOM.queued_max) as u16;
+    for id in 1..=all {
+        world.says(2, publish("t", &id.to_string(), 1, id));
+    }
+    assert!(world.lost.is_empty(), "under the limit nothing of QoS 1 is lost");
+    let session = world.state.session("sub").unwrap();
+    assert_eq!((session.in_flight(), session.queued()), (ROOM.in_flight_max, ROOM.queued_max));
+    world.says(2, publish("t", "one more", 1, 100));
+    assert_eq!(world.lost, [("sub".to_owned(), Qos::AtLeastOnce)]);
+    assert_eq!(world.state.counters().lost, 1);
+    // It is acknowledged all the same: its sender can do nothing for it.
+    for id in (1..=all).chain([100]) {
+        world.hears(2, Packet::PubAck(id));
+    }
+    for id in 1..=all {
+        world.says(1, Packet::PubAck(id));
+    }
+    let expected: Vec<String> = (1..=all).map(|id| id.to_string()).collect();
+    assert_eq!(payloads(&mut world, 1), expected);
+}
+
+/// A mark stands behind so many bytes; who leaves too many unread is slow.
+fn slow(world: &mut World, qos: u8) {
+    let payload = "x".repeat(MARK_BYTES);
+    for id in 0..MARKS_MAX as u16 {
+        world.says(2, publish("t", &payload, qos, if qos > 0 { 500 + id } else { 0 }));
+    }
+    assert_eq!(marks(world, 1), MARKS_MAX as usize);
+    payloads(world, 1);
+}
+
+#[test]
+fn for_a_slow_client_the_oldest_of_qos_0_are_dropped_and_counted() {
+    let mut world = pair("t", 1);
+    slow(&mut world, 0);
+    for number in 0..ROOM.queued_max as u16 + 3 {
+        world.says(2, publish("t", &number.to_string(), 0, 0));
+    }
+    world.says(2, publish("t", "important", 1, 7));
+    assert_eq!(payloads(&mut world, 1), [""; 0]);
+    assert_eq!(world.state.counters().dropped, 4);
+    world.event(Event::Written(LinkId(1), 1));
+    assert_eq!(payloads(&mut world, 1), ["4", "5", "6", "7", "important"]);
+    assert_eq!(world.state.counters().lost, 0);
+    // It is not slow any more.
+    world.says(2, publish("t", "at once", 0, 0));
+    assert_eq!(payloads(&mut world, 1), ["at once"]);
+}
+
+#[test]
+fn where_only_qos_1_waits_a_message_of_qos_0_is_dropped() {
+    let mut world = pair("t", 1);
+    slow(&mut world, 0);
+    for id in 1..=ROOM.queued_max as u16 {
+        world.says(2, publish("t", &id.to_string(), 1, id));
+    }
+    world.says(2, publish("t", "dropped", 0, 0));
+    assert_eq!((world.state.counters().dropped, world.state.counters().lost), (1, 0));
+    world.says(2, publish("t", "lost", 1, 100));
+    assert_eq!((world.state.counters().dropped, world.state.counters().lost), (1, 1));
+}
+
+#[test]
+fn the_queue_has_a_limit_in_bytes_too() {
+    let mut world = pair_with(Room { in_flight_max: 1, queued_max: 1_000_000 }, "t", 1);
+    let payload = "x".repeat(QUEUED_BYTES_MAX / 4);
+    world.says(2, publish("t", "window", 1, 1));
+    for id in 2..=4 {
+        world.says(2, publish("t", &payload, 1, id));
+    }
+    assert_eq!((world.state.session("sub").unwrap().queued(), world.lost.len()), (3, 0));
+    world.says(2, publish("t", &payload, 1, 5));
+    assert_eq!((world.state.session("sub").unwrap().queued(), world.lost.len()), (3, 1));
+    world.says(2, publish("t", "small", 1, 6));
+    assert_eq!(world.state.session("sub").unwrap().queued(), 4);
+}
+
+/// [MQTT-4.6.0-6]: in order on one topic at one QoS.
+#[test]
+fn a_message_of_qos_0_overtakes_none_of_its_kind() {
+    let mut world = pair("t", 1);
+    // The window is full, one waits before "old", and nothing has been written yet.
+    for id in 1..=4 {
+        world.says(2, publish("t", &format!("q{id}"), 1, id));
+    }
+    payloads(&mut world, 1);
+    slow(&mut world, 0);
+    world.says(2, publish("t", "old", 0, 0));
+    world.event(Event::Written(LinkId(1), MARKS_MAX));
+    world.says(2, publish("t", "new", 0, 0));
+    assert_eq!(payloads(&mut world, 1), ["old", "new"], "both, though a window is full");
+    world.says(1, Packet::PubAck(1));
+    assert_eq!(payloads(&mut world, 1), ["q4"]);
+}
+
+/// What a client left unread is not poured over it at once when it comes back.
+#[test]
+fn what_comes_again_waits_for_a_slow_client_too() {
+    let room = Room { in_flight_max: 20, queued_max: 5 };
+    let mut world = pair_with(room, "t", 1);
+    let payload = "x".repeat(MARK_BYTES);
+    for id in 1..=20 {
+        world.says(2, publish("t", &payload, 1, id));
+        world.event(Event::Written(LinkId(1), 1));
+    }
+    world.closes(1);
+    world.returns(3, "sub");
+    assert_eq!(payloads(&mut world, 3).len(), MARKS_MAX as usize);
+    world.says(2, publish("t", "new", 1, 21));
+    let mut rest = Vec::new();
+    while rest.len() < 17 {
+        world.event(Event::Written(LinkId(3), 1));
+        let more = payloads(&mut world, 3);
+        assert!(!more.is_empty(), "stuck after {}", rest.len());
+        rest.extend(more);
+        if rest.len() == 16 {
+            // The window is full: "new" waits for an acknowledgement.
+            world.says(3, Packet::PubAck(1));
+            rest.extend(payloads(&mut world, 3));
+        }
+    }
+    assert_eq!((rest.len(), &rest[16][..]), (17, "new"));
+}
+
+/// An acknowledgement may overtake what it acknowledges when that is to come again.
+#[test]
+fn what_is_acknowledged_before_it_comes_again_does_not_come() {
+    let room = Room { in_flight_max: 8, queued_max: 5 };
+    let mut world = pair_with(room, "t", 2);
+    let payload = "x".repeat(MARK_BYTES);
+    for id in 1..=8 {
+        world.says(2, publish("t", &payload, 2, id));
+        world.event(Event::Written(LinkId(1), 1));
+    }
+    world.closes(1);
+    world.returns(3, "sub");
+    assert_eq!(payloads(&mut world, 3).len(), MARKS_MAX as usize);
+    for id in [1, 6] {
+        world.says(3, Packet::PubRec(id));
+        world.hears(3, Packet::PubRel(id));
+        world.says(3, Packet::PubComp(id));
+    }
+    world.event(Event::Written(LinkId(3), MARKS_MAX));
+    world.hears(3, again("t", &payload, 2, 5));
+    assert_eq!(world.next(3), Some(Effect::Mark(LinkId(3))));
+    world.hears(3, again("t", &payload, 2, 7));
+    assert_eq!(payloads(&mut world, 3).len(), 1);
+    assert_eq!(world.state.session("sub").unwrap().in_flight(), 6);
+}
+
+#[test]
+fn no_id_is_given_twice_while_it_is_in_flight() {
+    let mut world = pair_with(Room { in_flight_max: 2, queued_max: 5 }, "t", 1);
+    world.says(2, publish("t", "stays", 1, 1));
+    world.hears(1, publish("t", "stays", 1, 1));
+    for round in 0..0x1_0002_u32 {
+        world.says(2, publish("t", "x", 1, 1));
+        let Some(Effect::Send(_, Packet::Publish(publish))) = world.next(1) else { panic!() };
+        assert!(publish.id > 1, "in round {round}");
+        world.says(1, Packet::PubAck(publish.id));
+        if world.next(1).is_some() {
+            world.event(Event::Written(LinkId(1), 1));
+        }
+        world.heard.remove(&2);
+    }
+}

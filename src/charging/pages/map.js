@@ -6,6 +6,8 @@ const PLACES = 15;
 let last = null;
 let chosen = null;
 let known = new Map();
+/** posto-2 comes before posto-10. */
+const by_name = new Intl.Collator("pt", { numeric: true });
 
 /** Colours as the person has them, light or dark: the legend shows the same. */
 function colours() {
@@ -131,7 +133,8 @@ function row(station) {
 function show_stations(stations) {
   const rows = $("#rows");
   const next = new Map();
-  for (const station of stations) {
+  const sorted = stations.toSorted((one, other) => by_name.compare(one.id, other.id));
+  for (const station of sorted) {
     const line = known.get(station.id) || row(station);
     const queue = station.there ? `${station.queue}${station.charging ? " ⚡" : ""}` : "fora";
     line.querySelector(".queue").textContent = queue;

@@ -260,3 +260,17 @@ impl Endpoint {
         found.map_err(Failure::from_io(format!("cannot find {}", self.host)))
     }
 }
+
+/// Where a page is served.
+#[cfg(feature = "web")]
+fn listen(endpoint: &Endpoint) -> Result<std::net::TcpListener, Failure> {
+    let what = format!("cannot serve a page at {endpoint}");
+    crate::net::accept::listen(&endpoint.resolve()?).map_err(Failure::from_io(what))
+}
+
+#[cfg(feature = "web")]
+fn announce(running: &Running, page: &std::net::TcpListener) -> Result<(), Failure> {
+    let addr = page.local_addr().map_err(Failure::from_io("cannot serve a page".to_owned()))?;
+    running.screen.line(format_args!("page at http://{addr}/"));
+    Ok(())
+}

@@ -108,6 +108,17 @@ pub const STATIONS_MAX: usize = 10_000;
 /// The minutes that a car takes at a station that does not say so.
 pub const UNKNOWN_MINUTES: f64 = MINUTES_PER_CAR;
 
+// The map.
+
+/// How often a page is told what has changed.
+pub const PAGE_MS: u64 = 500;
+/// Stations that a page lists and draws; of more it says how many.
+pub const PAGE_STATIONS_MAX: usize = 500;
+/// Vehicles that a page draws; of more it says how many.
+pub const PAGE_VEHICLES_MAX: usize = 4_000;
+/// Vehicles that a map keeps.
+pub const SEEN_MAX: usize = 20_000;
+
 // The simulation.
 
 /// How long a message takes in a simulation without a network.

@@ -11,6 +11,7 @@ mod charging_end_to_end;
 mod charging_histories;
 mod charging_history;
 mod charging_malformed;
+mod charging_map;
 mod charging_packets;
 mod charging_payload;
 mod charging_roles;

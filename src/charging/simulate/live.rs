@@ -71,6 +71,12 @@ pub fn own_broker(plan: &Plan, trace: &Trace, clock: Clock) -> Result<Broker, Fa
     })
 }
 
+/// For who watches: the name of its connection is its own.
+pub fn watcher(around: &Around) -> Config {
+    let Around { broker, login, trace, clock } = around.clone();
+    Config { broker, identity: Identity { client: "malha-map".to_owned(), login }, trace, clock }
+}
+
 /// How many connections a plan makes, a page's included.
 fn connections(plan: &Plan) -> usize {
     let servers = Quadrant::ALL.len() + 2;

@@ -95,6 +95,10 @@ struct Running {
     screen: Screen,
     trace: Trace,
     stop: Stop,
+    #[cfg_attr(
+        not(any(feature = "grid", feature = "command", feature = "chat")),
+        expect(dead_code, reason = "only those have a console, where Ctrl-C is a key")
+    )]
     interrupt: Arc<dyn Fn() + Send + Sync>,
     _settings: Settings,
 }
@@ -179,15 +183,18 @@ fn complain(failure: &dyn std::fmt::Display) {
 }
 
 /// A time, kept in ms.
+#[cfg(any(feature = "grid", feature = "command", feature = "chat"))]
 #[derive(Debug, Clone, Copy)]
 struct Seconds(u64);
 
+#[cfg(any(feature = "grid", feature = "command", feature = "chat"))]
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0 as f64 / 1000.0)
     }
 }
 
+#[cfg(any(feature = "grid", feature = "command", feature = "chat"))]
 fn seconds<const MS_MAX: u64>(text: &str) -> Result<Seconds, String> {
     let limit = MS_MAX as f64 / 1000.0;
     let given = text.parse().ok().filter(|given: &f64| (0.001..=limit).contains(given));

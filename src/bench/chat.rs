@@ -10,6 +10,7 @@ use crate::net::progress;
 use crate::net::stop::stop_pair;
 use clap::Args;
 use socket2::SockRef;
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,13 +86,18 @@ fn losses() -> Result<(), Failure> {
     let chat = start()?;
     let mut begins = None;
     for rate in RATES {
-        let Delivery { sent, delivered, buffer_bytes } =
+        let Delivery { sent, delivered, at_server, at_client, buffer_bytes } =
             deliver(chat.addr, rate).map_err(failed())?;
         if rate == RATES[0] {
             say(format!("receive buffers of {} KiB, bursts of {BURST_MS} ms", buffer_bytes / 1024));
         }
         let share = delivered as f64 / sent as f64 * 100.0;
-        say(format!("{sent} messages in 1 s: {delivered} delivered, {share:.2} %"));
+        let inside = sent.saturating_sub(delivered + at_server + at_client);
+        let lost = format!(
+            "; lost at the server's socket {at_server}, in it {inside}, at the client's {at_client}"
+        );
+        let lost = if delivered < sent { lost } else { String::new() };
+        say(format!("{sent} messages in 1 s: {delivered} delivered, {share:.2} %{lost}"));
         begins = begins.or((delivered < sent).then_some(sent));
     }
     say(match begins {
@@ -105,6 +111,9 @@ fn losses() -> Result<(), Failure> {
 struct Delivery {
     sent: u64,
     delivered: u64,
+    /// Lost because a socket's buffer was full.
+    at_server: u64,
+    at_client: u64,
     /// What the system keeps for a socket, in its own counting.
     buffer_bytes: usize,
 }
@@ -175,6 +184,8 @@ fn deliver(server: SocketAddr, rate: u64) -> io::Result<Delivery> {
     SockRef::from(&to.socket).set_recv_buffer_size(RECEIVE_BYTES)?;
     let buffer_bytes = SockRef::from(&to.socket).recv_buffer_size()?;
     let message = from.message(Kind::Text, to.id);
+    let addrs = [server, to.socket.local_addr()?];
+    let before = addrs.map(overruns);
     let (stopper, stop) = stop_pair();
     thread::scope(|scope| {
         let receiver = thread::Builder::new().spawn_scoped(scope, || {
@@ -199,9 +210,21 @@ fn deliver(server: SocketAddr, rate: u64) -> io::Result<Delivery> {
         stop.wait(Duration::from_millis(LATE_MS));
         drop(stopper);
         let delivered = receiver.join().map_err(|_| io::Error::other("the receiver panicked"))?;
+        let [at_server, at_client] = addrs.map(overruns);
+        let (at_server, at_client) = (at_server - before[0], at_client - before[1]);
         for client in [&from, &to] {
             client.socket.send(&client.message(Kind::Bye, SERVER))?;
         }
-        Ok(Delivery { sent, delivered, buffer_bytes })
+        Ok(Delivery { sent, delivered, at_server, at_client, buffer_bytes })
     })
+}
+
+/// Datagrams that found the buffer of a socket of IPv4 full, so far, as Linux counts them: the last
+/// field of its line in `/proc/net/udp`, in which the second ends in its port.
+fn overruns(addr: SocketAddr) -> u64 {
+    let port = format!(":{:04X}", addr.port());
+    let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = lines.find(|fields| fields.get(1).is_some_and(|local| local.ends_with(&port)));
+    line.and_then(|fields| fields.last()?.parse().ok()).unwrap_or(0)
 }

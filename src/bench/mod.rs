@@ -6,6 +6,8 @@ mod compare;
 mod load;
 mod table;
 
+#[cfg(feature = "charging")]
+mod charging;
 #[cfg(feature = "chat")]
 mod chat;
 #[cfg(feature = "command")]
@@ -29,6 +31,9 @@ pub enum Bench {
     /// Messages to one and to all, and where they begin to be lost
     #[cfg(feature = "chat")]
     Chat(chat::ChatArgs),
+    /// The MQTT broker, against mosquitto
+    #[cfg(feature = "charging")]
+    Charging(charging::ChargingArgs),
     /// A bare thread-per-connection echo, which is what the others are compared with
     #[command(hide = true)]
     BareEcho,
@@ -67,6 +72,8 @@ impl Bench {
             Bench::Command(args) => args.run()?,
             #[cfg(feature = "chat")]
             Bench::Chat(args) => args.run()?,
+            #[cfg(feature = "charging")]
+            Bench::Charging(args) => args.run()?,
             Bench::BareEcho => bare::echo()?,
             Bench::BareRelay { to } => bare::relay(to)?,
             Bench::BareUdpEcho => bare::udp_echo()?,

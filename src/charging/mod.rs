@@ -1,7 +1,13 @@
-//! Electric vehicles and charging stations over MQTT, and the broker.
+#![doc = include_str!("README.md")]
 
 pub mod limits;
 
+pub mod payload;
 pub mod protocol;
+pub mod world;
 
 pub mod broker;
+pub mod client;
+pub mod roles;
+
+pub mod simulate;

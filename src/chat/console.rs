@@ -32,7 +32,7 @@ pub fn parse(line: &str) -> Typed {
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     match word {
         "" => Typed::Empty,
-        "/quit" => Typed::Wanted(Event::Leave),
+        "/quit" => Typed::Wanted(Event::Done),
         "/list" => Typed::Wanted(Event::List),
         "/help" => Typed::Help(HELP.map(str::to_owned).to_vec()),
         "/to" => private(rest.trim_start()),

@@ -43,15 +43,24 @@ pub const JOIN_MS: u64 = 1_000;
 /// Signs of life without an answer after which the person is told.
 pub const UNANSWERED_MAX: u32 = 2;
 
-/// Datagrams that one look at the socket takes in, and that make one event.
-pub const BATCH_DATAGRAMS_MAX: usize = 64;
-/// Batches that may wait for the coordinator.
+/// How long a client is silent after each message, so that what it is told to say at once, as from
+/// a pipe, arrives: 20 a second and a line of 30 parts stay below [`RATE_MAX`].
+pub const SAY_MS: u64 = 50;
+/// How long a client that has nothing more to say waits for what was asked for last.
+pub const DONE_MS_MAX: u64 = 500;
+
+/// Datagrams that may wait for the coordinator; further ones wait in the socket.
 pub const INBOX_EVENTS_MAX: usize = 256;
-/// Messages that may wait for the sender, each to one client or to all. What finds no room is lost
-/// and counted, as the network itself would lose it.
-pub const OUTBOX_MESSAGES_MAX: usize = 8_192;
-/// What we ask the system to keep for us until we receive it, in bytes. It gives half of that, or
-/// less (`net.core.rmem_max`); a datagram costs it about 800.
+/// Posts that may wait for the sender. What finds no room is lost and counted, as the network
+/// itself would lose it.
+pub const OUTBOX_POSTS_MAX: usize = 16_384;
+/// Datagrams of one post: a message to more clients is several posts. So at most 262,144 datagrams
+/// wait (260 messages to 1000 clients), and an answer behind them about as long as it takes to send
+/// them: 0.7 s.
+pub const POST_DATAGRAMS_MAX: usize = 16;
+/// What we ask the system to keep for us until we receive it, in bytes. It gives that or
+/// `net.core.rmem_max`, whichever is less, and says the double, because it counts its own expense
+/// as well: about 800 bytes a datagram.
 pub const RECEIVE_BYTES: usize = 8 * 1024 * 1024;
 
 /// How often a page is told what has changed.

@@ -13,6 +13,8 @@ pub type Id = u32;
 pub const SERVER: Id = 0;
 /// Everybody, as a destination.
 pub const EVERYBODY: Id = 0;
+/// How every message begins that names who is there.
+pub const LIST_HEAD: &str = "Clientes conectados: ";
 /// How the server calls itself.
 pub const SERVER_NAME: &str = "Servidor";
 

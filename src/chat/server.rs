@@ -2,10 +2,10 @@
 //! coordinator, which owns the table of clients. No rules.
 
 use crate::chat::limits::{
-    DATAGRAM_BYTES, DATAGRAM_BYTES_MAX, INBOX_EVENTS_MAX, OUTBOX_MESSAGES_MAX, PAGE_MS,
-    RECEIVE_BYTES, TICK_MS,
+    DATAGRAM_BYTES, DATAGRAM_BYTES_MAX, INBOX_EVENTS_MAX, OUTBOX_POSTS_MAX, PAGE_MS,
+    POST_DATAGRAMS_MAX, RECEIVE_BYTES, TICK_MS,
 };
-use crate::chat::protocol::{self, Message};
+use crate::chat::protocol;
 use crate::chat::state::{Effect, Event, Setup, State};
 use crate::net::accept;
 use crate::net::clock::{Clock, Millis};
@@ -46,8 +46,8 @@ pub struct Server {
 
 /// Somebody who is shown how the server is, now and then.
 pub trait Watch: Sync {
-    /// Shows it.
-    fn show(&self, now: Millis, addr: SocketAddr, state: &State);
+    /// Shows it, and what went wrong so far.
+    fn show(&self, now: Millis, addr: SocketAddr, state: &State, trouble: &[(&str, u64)]);
 }
 
 impl Server {
@@ -84,15 +84,25 @@ impl Server {
 /// What reaches the coordinator from other threads.
 type Input = Event;
 
-/// One message on its way out.
+/// The same datagram to one, or to some of all.
 struct Post {
-    bytes: [u8; DATAGRAM_BYTES],
+    bytes: Arc<[u8; DATAGRAM_BYTES]>,
     to: To,
 }
 
 enum To {
     One(SocketAddr),
-    All(Arc<[SocketAddr]>),
+    /// At most [`POST_DATAGRAMS_MAX`] of them, from there on.
+    Some(Arc<[SocketAddr]>, usize),
+}
+
+impl Post {
+    fn addrs(&self) -> &[SocketAddr] {
+        match &self.to {
+            To::One(addr) => std::slice::from_ref(addr),
+            To::Some(all, from) => &all[*from..all.len().min(from + POST_DATAGRAMS_MAX)],
+        }
+    }
 }
 
 /// The state and all that belongs to it. Dropped in the order of its fields, last the inbox, which
@@ -105,8 +115,9 @@ struct Coordinator<'env> {
     outbox: Sender<Post>,
     inbox: Inbox<Input>,
     state: State,
-    /// Messages that found the outbox full.
+    /// Datagrams that found the outbox full.
     unsent: u64,
+    is_ending: bool,
     server: &'env Server,
     watch: Option<&'env dyn Watch>,
     /// When to show how it is, if something has changed.
@@ -122,7 +133,7 @@ impl<'env> Coordinator<'env> {
     ) -> io::Result<Coordinator<'env>> {
         let Server { config, socket, .. } = server;
         let (inbox_in, inbox) = bounded(INBOX_EVENTS_MAX);
-        let (outbox, posts) = bounded(OUTBOX_MESSAGES_MAX);
+        let (outbox, posts) = bounded(OUTBOX_POSTS_MAX);
         let (over, is_over) = stop_pair();
         let (waker, shut) = Waker::new(socket)?;
         let now = config.clock.now();
@@ -133,6 +144,7 @@ impl<'env> Coordinator<'env> {
             inbox: Inbox::new(inbox),
             state: State::new(config.setup, now),
             unsent: 0,
+            is_ending: false,
             server,
             watch,
             show_at: watch.map(|_| now),
@@ -167,10 +179,10 @@ impl<'env> Coordinator<'env> {
                 Woken::Item(event) => self.take(event),
                 Woken::Due | Woken::Closed => self.show(),
                 Woken::Stop => {
+                    self.is_ending = true;
                     self.take(Event::Stopped);
-                    let mut report = self.state.counters().report();
-                    report.extend((self.unsent > 0).then_some(("unsent", self.unsent)));
-                    let told = report.iter().map(|(name, count)| format!("{name}={count}"));
+                    let report = self.report().into_iter();
+                    let told = report.map(|(name, count)| format!("{name}={count}"));
                     return told.collect::<Vec<_>>().join(" ");
                 }
             }
@@ -187,8 +199,19 @@ impl<'env> Coordinator<'env> {
         let now = config.clock.now();
         for effect in self.state.handle(now, event) {
             match effect {
-                Effect::Send(addr, message) => self.post(&message, To::One(addr)),
-                Effect::SendAll(addrs, message) => self.post(&message, To::All(addrs)),
+                Effect::Send(addr, message) => {
+                    config.trace.wire(&addr, '<', &format_args!("{message:?}"));
+                    self.post(Post { bytes: Arc::new(message.encode()), to: To::One(addr) });
+                }
+                Effect::SendAll(addrs, message) => {
+                    let all = format_args!("all {}", addrs.len());
+                    config.trace.wire(&all, '<', &format_args!("{message:?}"));
+                    let bytes = Arc::new(message.encode());
+                    for from in (0..addrs.len()).step_by(POST_DATAGRAMS_MAX) {
+                        let to = To::Some(Arc::clone(&addrs), from);
+                        self.post(Post { bytes: Arc::clone(&bytes), to });
+                    }
+                }
                 Effect::Joined(id) => {
                     let clients = self.state.clients().len();
                     let max = config.setup.clients_max;
@@ -204,24 +227,29 @@ impl<'env> Coordinator<'env> {
         }
     }
 
-    fn post(&mut self, message: &Message, to: To) {
-        let trace = &self.server.config.trace;
-        match &to {
-            To::One(addr) => trace.wire(addr, '<', &format_args!("{message:?}")),
-            To::All(addrs) => {
-                trace.wire(&format_args!("all {}", addrs.len()), '<', &format_args!("{message:?}"));
-            }
-        }
-        let post = Post { bytes: message.encode(), to };
-        self.unsent += u64::from(self.outbox.try_send(post).is_err());
+    fn post(&mut self, post: Post) {
+        let datagrams = post.addrs().len() as u64;
+        // The last words wait for room: nobody is kept waiting any more.
+        let is_queued = match self.is_ending {
+            true => self.outbox.send(post).is_ok(),
+            false => self.outbox.try_send(post).is_ok(),
+        };
+        self.unsent += if is_queued { 0 } else { datagrams };
     }
 
     fn show(&mut self) {
         self.shown_at = self.server.config.clock.now();
         self.show_at = None;
         if let Some(watch) = self.watch {
-            watch.show(self.shown_at, self.server.addr, &self.state);
+            watch.show(self.shown_at, self.server.addr, &self.state, &self.report());
         }
+    }
+
+    /// What went wrong, if anything did.
+    fn report(&self) -> Vec<(&'static str, u64)> {
+        let mut report = self.state.counters().report();
+        report.extend((self.unsent > 0).then_some(("unsent", self.unsent)));
+        report
     }
 }
 
@@ -236,10 +264,7 @@ fn send(socket: &UdpSocket, posts: &Receiver<Post>, trace: &Trace) {
             Ok(_) => return,
         }
     };
-    while let Some(Post { bytes, to }) = wait::recv(posts) {
-        match to {
-            To::One(addr) => send(&bytes, addr),
-            To::All(addrs) => addrs.iter().for_each(|addr| send(&bytes, *addr)),
-        }
+    while let Some(post) = wait::recv(posts) {
+        post.addrs().iter().for_each(|addr| send(&*post.bytes, *addr));
     }
 }

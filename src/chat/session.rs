@@ -1,6 +1,6 @@
 //! All rules of a client: it joins, stays, and leaves. A value, like the server's state.
 
-use crate::chat::limits::{ALIVE_MS, JOIN_MS, JOIN_TRIES_MAX, UNANSWERED_MAX};
+use crate::chat::limits::{ALIVE_MS, DONE_MS_MAX, JOIN_MS, JOIN_TRIES_MAX, SAY_MS, UNANSWERED_MAX};
 use crate::chat::protocol::{EVERYBODY, Heard, Id, Kind, Message, SERVER, parts};
 use crate::net::clock::Millis;
 
@@ -15,7 +15,9 @@ pub enum Event {
     Say(Id, String),
     /// Asks who is there.
     List,
-    /// Leaves.
+    /// Nothing more is wanted: leaves as soon as all that was asked for has been answered.
+    Done,
+    /// Leaves at once.
     Leave,
     /// Time passed.
     Tick,
@@ -91,42 +93,79 @@ pub struct Session {
     unanswered: u32,
     /// When the next one is due.
     hello_at: Millis,
+    /// Until then nothing more is said, or the server would drop it.
+    silent_until: Option<Millis>,
+    /// When we leave, answered or not.
+    leave_at: Option<Millis>,
 }
 
 impl Session {
     /// A session that has not started.
     pub fn new(identity: Identity) -> Session {
-        Session { identity, has_joined: false, unanswered: 0, hello_at: Millis(0) }
+        let (silent_until, leave_at) = (None, None);
+        let (has_joined, unanswered, hello_at) = (false, 0, Millis(0));
+        Session { identity, has_joined, unanswered, hello_at, silent_until, leave_at }
     }
 
     /// When a [`Event::Tick`] is due.
     pub fn deadline(&self) -> Millis {
-        self.hello_at
+        let sooner = [self.silent_until, self.leave_at].into_iter().flatten().min();
+        sooner.map_or(self.hello_at, |at| at.min(self.hello_at))
+    }
+
+    /// Whether it takes what a person wants; if not, that waits.
+    pub fn is_ready(&self) -> bool {
+        self.has_joined && self.silent_until.is_none() && self.leave_at.is_none()
     }
 
     /// Takes in what happened, and says what comes of it.
     pub fn handle(&mut self, now: Millis, event: Event) -> Vec<Effect> {
         match event {
             Event::Started => vec![self.hello(now)],
-            Event::Tick if now >= self.hello_at => self.repeat(now),
+            Event::Tick => self.tick(now),
             // Datagrams that are none are not worth a word: anybody can send them.
-            Event::Tick | Event::Heard(None | Some(Heard::Flawed(..))) => Vec::new(),
+            Event::Heard(None | Some(Heard::Flawed(..))) => Vec::new(),
             Event::Heard(Some(Heard::Message(message))) => self.heard(now, message),
-            Event::Say(to, text) => {
-                let mut effects = Vec::new();
-                for part in parts(&text) {
-                    effects.push(Effect::Send(self.message(Kind::Text, to, part)));
-                    if to != EVERYBODY {
-                        effects.push(show(Voice::Sent(to), "", part));
-                    }
-                }
-                effects
+            Event::Say(to, text) => self.say(now, to, &text),
+            Event::List => {
+                self.silent_until = Some(now.plus(SAY_MS));
+                vec![Effect::Send(self.message(Kind::List, SERVER, ""))]
             }
-            Event::List => vec![Effect::Send(self.message(Kind::List, SERVER, ""))],
-            Event::Leave => {
-                let bye = self.message(Kind::Bye, SERVER, "");
-                vec![Effect::Send(bye), Effect::End(Ending::Left)]
+            // The answer to an OI comes behind all other answers.
+            Event::Done => {
+                self.leave_at = Some(now.plus(DONE_MS_MAX));
+                vec![Effect::Send(self.message(Kind::Hello, SERVER, ""))]
             }
+            Event::Leave => self.leave(Ending::Left),
+        }
+    }
+
+    fn say(&mut self, now: Millis, to: Id, text: &str) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut said = 0;
+        for part in parts(text) {
+            said += 1;
+            effects.push(Effect::Send(self.message(Kind::Text, to, part)));
+            if to != EVERYBODY {
+                effects.push(show(Voice::Sent(to), "", part));
+            }
+        }
+        self.silent_until = Some(now.plus(said * SAY_MS));
+        effects
+    }
+
+    fn leave(&self, ending: Ending) -> Vec<Effect> {
+        vec![Effect::Send(self.message(Kind::Bye, SERVER, "")), Effect::End(ending)]
+    }
+
+    fn tick(&mut self, now: Millis) -> Vec<Effect> {
+        if self.silent_until.is_some_and(|until| now >= until) {
+            self.silent_until = None;
+        }
+        match self.leave_at {
+            Some(at) if now >= at => self.leave(Ending::Left),
+            _ if now >= self.hello_at => self.repeat(now),
+            _ => Vec::new(),
         }
     }
 
@@ -143,7 +182,8 @@ impl Session {
 
     fn repeat(&mut self, now: Millis) -> Vec<Effect> {
         if !self.has_joined && self.unanswered >= JOIN_TRIES_MAX {
-            return vec![Effect::End(Ending::NoAnswer)];
+            // It may have heard us all the same.
+            return self.leave(Ending::NoAnswer);
         }
         let mut effects = Vec::new();
         if self.has_joined && self.unanswered == UNANSWERED_MAX {
@@ -158,6 +198,9 @@ impl Session {
         match kind {
             Kind::Hello if origin == SERVER => {
                 self.unanswered = 0;
+                if self.leave_at.is_some() {
+                    return self.leave(Ending::Left);
+                }
                 if std::mem::replace(&mut self.has_joined, true) {
                     return Vec::new();
                 }

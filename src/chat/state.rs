@@ -1,7 +1,7 @@
 //! All rules of a server. A value: events and the time go in, effects come out.
 
 use crate::chat::limits::{RATE_MS, SIGN_MS_MIN, SILENT_MS_MAX, TEXT_BYTES_MAX};
-use crate::chat::protocol::{EVERYBODY, Heard, Id, Kind, Message, SERVER};
+use crate::chat::protocol::{EVERYBODY, Heard, Id, Kind, LIST_HEAD, Message, SERVER};
 use crate::net::clock::Millis;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -242,14 +242,13 @@ impl State {
     /// Who is there, in as many messages as it takes; each says what it is, because they may
     /// arrive in any order.
     fn list(&mut self, addr: SocketAddr, asker: Id) {
-        const HEAD: &str = "Clientes conectados: ";
-        let mut text = HEAD.to_owned();
+        let mut text = LIST_HEAD.to_owned();
         let mut texts = Vec::new();
         for (id, client) in &self.clients {
             let entry = format!("{id}: {}", client.name);
-            let separator = if text.len() == HEAD.len() { "" } else { ", " };
+            let separator = if text.len() == LIST_HEAD.len() { "" } else { ", " };
             if text.len() + separator.len() + entry.len() > TEXT_BYTES_MAX {
-                texts.push(std::mem::replace(&mut text, HEAD.to_owned() + &entry));
+                texts.push(std::mem::replace(&mut text, LIST_HEAD.to_owned() + &entry));
             } else {
                 text += separator;
                 text += &entry;
@@ -271,8 +270,9 @@ impl State {
         if now < self.status_at {
             return;
         }
-        // Late ticks do not make the status come more often afterwards.
-        self.status_at = self.status_at.plus(self.setup.status_ms).max(now.plus(1));
+        // However late this tick is, the next status is due at a whole multiple again.
+        let late_ms = self.status_at.until(now).as_millis() as u64 % self.setup.status_ms;
+        self.status_at = now.plus(self.setup.status_ms - late_ms);
         let seconds = self.started_at.until(now).as_secs();
         let (clients, recent) = (self.clients.len(), std::mem::take(&mut self.texts_recent));
         let text = format!(

@@ -50,7 +50,7 @@ impl Drop for Gate {
 }
 
 /// One cannot connect to "any address" on every system; loopback always answers.
-pub(super) fn reachable(mut addr: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -60,6 +60,11 @@ impl<M: Send> Caller<M> {
         wait::recv_or_stop(&self.answers, stop, Some(Duration::from_millis(ms)))
     }
 
+    /// Says all of `bytes`. Fails where the server has hung up, or takes nothing any more.
+    pub fn say(&self, bytes: &[u8]) -> io::Result<()> {
+        stream::write_all(&self.socket, bytes).map(drop)
+    }
+
     /// Becomes ready when the server says something unasked, or is gone.
     pub fn unasked(&self) -> &Receiver<M> {
         &self.answers

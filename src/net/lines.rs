@@ -201,15 +201,16 @@ mod editing {
 
     fn edit(mut editor: Lines, take: &mut dyn FnMut(Typed) -> bool) -> rustyline::Result<()> {
         loop {
-            let line = match editor.readline(PROMPT) {
-                Ok(line) => Typed::Line(line),
-                Err(ReadlineError::Interrupted) => Typed::Interrupt,
+            let wants_more = match editor.readline(PROMPT) {
+                Ok(text) => {
+                    editor.add_history_entry(&text)?;
+                    // What was pasted may be several lines.
+                    text.split('\n').all(|line| take(Typed::Line(line.to_owned())))
+                }
+                Err(ReadlineError::Interrupted) => take(Typed::Interrupt),
                 Err(error) => return Err(error),
             };
-            if let Typed::Line(line) = &line {
-                editor.add_history_entry(line)?;
-            }
-            if !take(line) {
+            if !wants_more {
                 return Ok(());
             }
         }

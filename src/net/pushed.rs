@@ -1,7 +1,8 @@
 //! A connection on which both sides may speak at any time, as the coordinator sees it.
 //!
 //! Two threads serve it. The reader blocks on the socket and then on the inbox; the writer blocks
-//! on the outbox, then on the socket, and on the inbox if a frame is to be reported. The coordinator blocks on neither.
+//! on the outbox, then on the socket, and on the inbox if a frame is to be reported. The
+//! coordinator blocks on neither.
 
 use crate::net::accept::Seats;
 use crate::net::limits::{LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, WRITE_BYTES_MAX};

@@ -176,10 +176,12 @@ impl Screen {
     }
 }
 
-/// Text from the network, for a terminal: what would move the cursor or hide a line is shown, not
-/// done.
+/// Text from the network, for a terminal: what would move the cursor, hide a line or turn it around
+/// is shown, not done.
 pub fn visible(text: &str) -> String {
-    let show = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_odd = |c: char| c.is_control() || turns(c);
+    let show = |c: char| if is_odd(c) { c.escape_default().to_string() } else { c.into() };
     text.chars().map(show).collect()
 }
 

@@ -49,8 +49,6 @@ pub enum Status {
     TooLarge,
     /// What was asked for cannot be done.
     Conflict,
-    /// Too many at once.
-    Unavailable,
 }
 
 impl Status {
@@ -64,7 +62,6 @@ impl Status {
             Status::MethodNotAllowed => "405 Method Not Allowed",
             Status::TooLarge => "413 Content Too Large",
             Status::Conflict => "409 Conflict",
-            Status::Unavailable => "503 Service Unavailable",
         }
     }
 }
@@ -86,16 +83,20 @@ pub fn parse(bytes: &[u8]) -> Parsed {
         let last = all.pop();
         all.is_empty().then_some(last)
     };
-    let (Some(Some(host)), Some(length)) = (one("host"), one("content-length")) else {
+    let (Some(Some(host)), Some(length), Some(origin)) =
+        (one("host"), one("content-length"), one("origin"))
+    else {
         return Parsed::Bad(Status::BadRequest);
     };
     if !all("transfer-encoding").is_empty() {
         return Parsed::Bad(Status::BadRequest);
     }
-    let length = match length.as_deref().unwrap_or("0").parse::<usize>() {
-        Ok(length) if length <= BODY_BYTES_MAX => length,
-        Ok(_) => return Parsed::Bad(Status::TooLarge),
-        Err(_) => return Parsed::Bad(Status::BadRequest),
+    let length = length.unwrap_or_else(|| "0".to_owned());
+    // `parse` would take a sign.
+    let length = match length.parse::<usize>() {
+        Ok(bytes) if bytes <= BODY_BYTES_MAX && !length.starts_with('+') => bytes,
+        Ok(bytes) if bytes > BODY_BYTES_MAX => return Parsed::Bad(Status::TooLarge),
+        _ => return Parsed::Bad(Status::BadRequest),
     };
     let Some(body) = bytes.get(size..size + length) else { return Parsed::Part };
     let path = head.path.unwrap_or_default();
@@ -103,7 +104,7 @@ pub fn parse(bytes: &[u8]) -> Parsed {
         method: head.method.unwrap_or_default().to_owned(),
         path: path.split('?').next().unwrap_or_default().to_owned(),
         host,
-        origin: all("origin").pop(),
+        origin,
         content_type: all("content-type").pop().unwrap_or_default(),
         body: body.to_vec(),
     })
@@ -162,8 +163,9 @@ pub fn events() -> Vec<u8> {
 fn head(status: Status, content_type: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 {}\r\ncontent-type: {content_type}\r\ncache-control: no-store\r\n\
-         content-security-policy: default-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
-         form-action 'none'\r\nx-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n",
+         content-security-policy: default-src 'self'; img-src 'self' data:; \
+         frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n\
+         x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n",
         status.line()
     )
     .into_bytes()

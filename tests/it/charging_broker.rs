@@ -1,6 +1,6 @@
 //! The broker's rules on the value: who comes in, how one goes, what is kept (MQTT 3.1.1).
 
-use crate::charging_world::{World, again, clean, kept, publish, retained, subscribe, with_will};
+use crate::charging_clients::{World, again, clean, kept, publish, retained, subscribe, with_will};
 use malha::charging::broker::state::{Event, Why};
 use malha::charging::limits::{
     CLIENT_BYTES_MAX, CONNECT_MS_MAX, EARLY_PACKETS_MAX, FILTERS_MAX, SESSIONS_MAX,
@@ -256,7 +256,7 @@ fn a_session_that_returns_without_a_will_has_none() {
 
 #[test]
 fn who_has_no_right_password_stays_out() {
-    let mut world = World::with(crate::charging_world::ROOM, true, &[]);
+    let mut world = World::with(crate::charging_clients::ROOM, true, &[]);
     world.connects(1, clean("ana"));
     refused(&mut world, 1, Code::NotAuthorized);
     let named = |word: &[u8]| {
@@ -282,7 +282,7 @@ fn who_has_no_right_password_stays_out() {
 /// 3.1.4: a client need not wait for CONNACK.
 #[test]
 fn what_is_said_while_the_password_is_checked_is_heard_after_it() {
-    let mut world = World::with(crate::charging_world::ROOM, true, &[]);
+    let mut world = World::with(crate::charging_clients::ROOM, true, &[]);
     let (user, password) = (Some("ana".to_owned()), Some(b"word".to_vec()));
     let named = Connect { user, password, ..clean("ana") };
     world.connects(1, named.clone());
@@ -309,7 +309,7 @@ fn what_is_said_while_the_password_is_checked_is_heard_after_it() {
 /// Passwords are compared one after the other, and only those of clients that still wait.
 #[test]
 fn the_password_of_one_who_is_gone_is_not_compared() {
-    let mut world = World::with(crate::charging_world::ROOM, true, &[]);
+    let mut world = World::with(crate::charging_clients::ROOM, true, &[]);
     for link in 1..=4 {
         let (user, password) = (Some(format!("u{link}")), Some(b"word".to_vec()));
         world.connects(link, Connect { user, password, ..clean(&link.to_string()) });
@@ -329,7 +329,7 @@ fn the_password_of_one_who_is_gone_is_not_compared() {
 
 #[test]
 fn whose_password_cannot_be_compared_in_time_is_told_so() {
-    let mut world = World::with(crate::charging_world::ROOM, true, &[]);
+    let mut world = World::with(crate::charging_clients::ROOM, true, &[]);
     let (user, password) = (Some("ana".to_owned()), Some(b"word".to_vec()));
     world.connects(1, Connect { user, password, ..clean("ana") });
     world.at(CONNECT_MS_MAX);
@@ -339,7 +339,7 @@ fn whose_password_cannot_be_compared_in_time_is_told_so() {
 
 #[test]
 fn a_denied_filter_is_refused_alone() {
-    let mut world = World::with(crate::charging_world::ROOM, false, &["secret/#", "x"]);
+    let mut world = World::with(crate::charging_clients::ROOM, false, &["secret/#", "x"]);
     world.joins(1, clean("ana"));
     world.says(1, subscribe(3, &[("a", 1), ("secret/+", 2), ("x", 0), ("b", 2)]));
     let granted = vec![Some(Qos::AtLeastOnce), None, None, Some(Qos::ExactlyOnce)];

@@ -1,7 +1,7 @@
 //! How messages reach those who want them, on the value: QoS, order, retained, windows, queues, and
 //! clients that are slow (MQTT 3.1.1, 3.3, 4.3, 4.6).
 
-use crate::charging_world::{
+use crate::charging_clients::{
     ROOM, World, again, clean, kept, publish, publishing, retained, subscribe,
 };
 use malha::charging::broker::state::{Effect, Event, Room};

@@ -1,7 +1,7 @@
 //! Random histories of clients that lose their connections, come again, read late and say things
 //! twice. After every event the broker's promises must hold; at the end everybody reads everything.
 
-use crate::charging_world::{World, clean, kept, publishing, subscribe};
+use crate::charging_clients::{World, clean, kept, publishing, subscribe};
 use malha::charging::broker::state::{Effect, Event, Room};
 use malha::charging::protocol::{Code, Packet, Publish, Qos};
 use malha::net::pushed::LinkId;

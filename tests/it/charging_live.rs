@@ -1,7 +1,7 @@
 //! The broker's program over real sockets: those who are slow, silent, gone or too many.
 
+use crate::charging_clients::{again, clean, kept, publish, publishing, subscribe, with_will};
 use crate::charging_packets::{decoder, encoded};
-use crate::charging_world::{again, clean, kept, publish, publishing, subscribe, with_will};
 use crate::command_server::{Folder, MALHA};
 use crate::harness::{Person, Program, WAIT, run, until, until_at_most};
 use malha::charging::limits::PACKET_BYTES_MAX;

@@ -1,176 +1,338 @@
-//! The broker as a value, and clients whose every packet is written out in a test.
+//! A few roles and a broker of thirty lines between them, on a clock of its own; it loses, repeats
+//! and delays, roles come and go, and so does the broker.
 
-use malha::charging::broker::state::{Effect, Event, Room, Setup, State, Why};
-use malha::charging::protocol::{Code, Connect, LEVEL, Message, Packet, Publish, Qos};
+use malha::charging::payload::{Ask, Heading, Said, Stage};
+use malha::charging::roles::central::Central;
+use malha::charging::roles::choice::Rule;
+use malha::charging::roles::sector::Sector;
+use malha::charging::roles::station::{self, Station};
+use malha::charging::roles::vehicle::{self, Vehicle};
+use malha::charging::roles::{Effect, Event, Line, Post, Role};
+use malha::charging::world::{At, Id, Quadrant, Trend};
 use malha::net::clock::Millis;
-use malha::net::pushed::LinkId;
-use std::collections::{BTreeMap, VecDeque};
+use malha::net::dice::Dice;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-pub const ROOM: Room = Room { in_flight_max: 3, queued_max: 5 };
+pub fn id(text: &str) -> Id {
+    Id::new(text).unwrap()
+}
 
-/// A broker, and what its clients have been sent and have not looked at.
+pub fn at(latitude: f64, longitude: f64) -> At {
+    At::new(latitude, longitude).unwrap()
+}
+
+pub fn station(name: &str, at: At, minutes_per_car: f64) -> Station {
+    Station::new(station::Setup { id: id(name), at, minutes_per_car })
+}
+
+pub fn vehicle(name: &str, at: At, battery: f64, now: Millis) -> Vehicle {
+    Vehicle::new(
+        vehicle::Setup {
+            id: id(name),
+            at,
+            battery,
+            trend: Trend::Slow,
+            last_request: now.0,
+            dice: Dice::seeded(now.0 + name.len() as u64),
+        },
+        now,
+    )
+}
+
+pub fn heading(vehicle: &str, station: &str, request: u64, stage: Stage) -> Said {
+    let (vehicle, station) = (id(vehicle), id(station));
+    Said::Heading(Heading { vehicle, station, request, stage, minutes: 8.0 })
+}
+
+pub enum Actor {
+    Station(Station),
+    Vehicle(Box<Vehicle>),
+    Sector(Sector),
+    Central(Central),
+}
+
+impl Actor {
+    fn role(&mut self) -> &mut dyn Role {
+        match self {
+            Actor::Station(role) => role,
+            Actor::Vehicle(role) => &mut **role,
+            Actor::Sector(role) => role,
+            Actor::Central(role) => role,
+        }
+    }
+}
+
+pub struct Player {
+    pub actor: Actor,
+    pub is_connected: bool,
+    filters: Vec<String>,
+}
+
+/// How bad the network is, each in a hundred messages.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Weather {
+    pub lost: u32,
+    pub twice: u32,
+    pub delay_ms_max: u32,
+}
+
+/// For whom, on which topic, what, whether it was retained.
+type Message = (String, String, Vec<u8>, bool);
+
 pub struct World {
-    pub state: State,
     pub now: Millis,
-    pub heard: BTreeMap<u64, VecDeque<Effect>>,
-    /// Passwords that are to be compared.
-    pub checks: VecDeque<(u64, String, Vec<u8>)>,
-    pub lost: Vec<(String, Qos)>,
+    pub players: BTreeMap<String, Player>,
+    pub weather: Weather,
+    pub is_up: bool,
+    pub told: Vec<(Millis, String, Line)>,
+    pub said: Vec<(Millis, String, Said)>,
+    retained: BTreeMap<String, Vec<u8>>,
+    under_way: BTreeMap<(Millis, u64), Message>,
+    sent: u64,
+    dice: Dice,
 }
 
 impl World {
-    pub fn new() -> World {
-        World::with(ROOM, false, &[])
-    }
-
-    pub fn with(room: Room, has_users: bool, denied: &[&str]) -> World {
-        let denied = denied.iter().map(|filter| (*filter).to_owned()).collect();
+    pub fn new(seed: u64) -> World {
         World {
-            state: State::new(Setup { room, has_users, denied }),
             now: Millis(0),
-            heard: BTreeMap::new(),
-            checks: VecDeque::new(),
-            lost: Vec::new(),
+            players: BTreeMap::new(),
+            weather: Weather::default(),
+            is_up: true,
+            told: Vec::new(),
+            said: Vec::new(),
+            retained: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            sent: 0,
+            dice: Dice::seeded(seed),
         }
     }
 
-    pub fn event(&mut self, event: Event) {
-        for effect in self.state.handle(self.now, event) {
-            let cut = match &effect {
-                Effect::Cut(link, _) => Some(*link),
-                _ => None,
-            };
-            match effect {
-                Effect::Send(link, _) | Effect::Mark(link) | Effect::Cut(link, _) => {
-                    let heard = self.heard.entry(link.0).or_default();
-                    let is_over = heard.iter().any(|effect| matches!(effect, Effect::Cut(..)));
-                    assert!(!is_over, "{effect:?} after the connection was cut");
-                    heard.push_back(effect);
+    /// All four sector servers and central.
+    pub fn with_servers(seed: u64) -> World {
+        let mut world = World::new(seed);
+        for quadrant in Quadrant::ALL {
+            world.sector(quadrant);
+        }
+        world.add("central", Actor::Central(Central::new(Rule::Least)));
+        world
+    }
+
+    pub fn sector(&mut self, quadrant: Quadrant) {
+        let sector = Sector::new(quadrant, Rule::Least);
+        self.add(&format!("setor-{quadrant}"), Actor::Sector(sector));
+    }
+
+    pub fn add(&mut self, name: &str, actor: Actor) {
+        let player = Player { actor, is_connected: false, filters: Vec::new() };
+        self.players.insert(name.to_owned(), player);
+        self.connect(name);
+    }
+
+    pub fn vehicle_of(&self, name: &str) -> Option<&Vehicle> {
+        match &self.players.get(name)?.actor {
+            Actor::Vehicle(vehicle) => Some(vehicle),
+            _ => None,
+        }
+    }
+
+    fn connect(&mut self, name: &str) {
+        let Some(player) = self.players.get_mut(name).filter(|_| self.is_up) else { return };
+        player.is_connected = true;
+        player.filters = player.actor.role().filters().into_iter().map(|pair| pair.0).collect();
+        for filter in player.filters.clone() {
+            self.give_retained(name, &filter);
+        }
+        self.handle(name, Event::Connected);
+    }
+
+    fn give_retained(&mut self, name: &str, filter: &str) {
+        let fits = |topic: &&String| matches(filter, topic);
+        let topics: Vec<String> = self.retained.keys().filter(fits).cloned().collect();
+        for topic in topics {
+            let payload = self.retained[&topic].clone();
+            self.send(name.to_owned(), topic, payload, true, self.now);
+        }
+    }
+
+    /// The connection breaks, and comes back at once if it can. The will is published.
+    pub fn cut(&mut self, name: &str) {
+        let Some(player) = self.players.get_mut(name).filter(|player| player.is_connected) else {
+            return;
+        };
+        player.is_connected = false;
+        let will = player.actor.role().will();
+        self.handle(name, Event::Lost);
+        self.under_way.retain(|_, message| message.0 != name);
+        will.into_iter().for_each(|post| self.publish(&post));
+    }
+
+    pub fn reconnect(&mut self, name: &str) {
+        if self.players.get(name).is_some_and(|player| !player.is_connected) {
+            self.connect(name);
+        }
+    }
+
+    /// As `kill -9` does.
+    pub fn kill(&mut self, name: &str) {
+        self.cut(name);
+        self.players.remove(name);
+    }
+
+    /// As if somebody pulled the cable: no will yet.
+    pub fn vanish(&mut self, name: &str) {
+        self.players.remove(name);
+    }
+
+    /// The broker dies, and all that it kept.
+    pub fn broker_dies(&mut self) {
+        self.is_up = false;
+        self.retained.clear();
+        self.under_way.clear();
+        let names: Vec<String> = self.players.keys().cloned().collect();
+        for name in names {
+            if std::mem::take(&mut self.players.get_mut(&name).unwrap().is_connected) {
+                self.handle(&name, Event::Lost);
+            }
+        }
+    }
+
+    pub fn broker_returns(&mut self) {
+        self.is_up = true;
+        let names: Vec<String> = self.players.keys().cloned().collect();
+        names.iter().for_each(|name| self.reconnect(name));
+    }
+
+    pub fn stop(&mut self, name: &str) {
+        self.handle(name, Event::Stopped);
+        self.players.remove(name);
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, ms: u64) {
+        let end = self.now.plus(ms);
+        loop {
+            let mut due: Option<(Millis, String)> = None;
+            for (name, player) in &mut self.players {
+                if let Some(at) = player.actor.role().deadline()
+                    && due.as_ref().is_none_or(|due| at < due.0)
+                {
+                    due = Some((at, name.clone()));
                 }
-                Effect::Check(link, user, word) => self.checks.push_back((link.0, user, word)),
-                Effect::Lost(client, qos) => self.lost.push((client.to_string(), qos)),
-                Effect::Joined(..) => {}
             }
-            // So it is with sockets: whatever is cut is closed.
-            if let Some(link) = cut {
-                assert_eq!(self.state.handle(self.now, Event::Closed(link)), []);
+            let message = self.under_way.first_key_value().map(|(key, _)| *key);
+            match (due, message) {
+                (_, Some(key)) if key.0 <= end && self.is_first(key.0) => {
+                    self.now = self.now.max(key.0);
+                    let (name, topic, payload, is_retained) = self.under_way.remove(&key).unwrap();
+                    let event = match Said::decode(&topic, &payload) {
+                        Ok(said) => Event::Heard(Arc::new(said), is_retained),
+                        Err(why) => Event::Bad(topic, why),
+                    };
+                    self.handle(&name, event);
+                }
+                (Some((at, name)), _) if at <= end => {
+                    self.now = self.now.max(at);
+                    self.handle(&name, Event::Due);
+                    let next = self.players.get_mut(&name).unwrap().actor.role().deadline();
+                    assert!(next.is_none_or(|next| next > self.now), "{name}: {next:?} is over");
+                }
+                _ => break,
             }
         }
-        let due = self.state.deadline();
-        assert!(due.is_none_or(|due| due > self.now), "{due:?} is over at {}", self.now);
+        self.now = end;
     }
 
-    /// Every deadline on the way is kept.
-    pub fn at(&mut self, ms: u64) {
-        while let Some(due) = self.state.deadline().filter(|due| due.0 <= ms) {
-            self.now = due;
-            self.event(Event::Tick);
+    fn is_first(&mut self, at: Millis) -> bool {
+        let due = |player: &mut Player| player.actor.role().deadline();
+        self.players.values_mut().all(|player| due(player).is_none_or(|due| at <= due))
+    }
+
+    pub fn hears(&mut self, name: &str, said: Said) {
+        self.handle(name, Event::Heard(Arc::new(said), false));
+    }
+
+    fn handle(&mut self, name: &str, event: Event) {
+        let Some(player) = self.players.get_mut(name) else { return };
+        let effects = player.actor.role().handle(self.now, event);
+        for effect in effects {
+            let player = self.players.get_mut(name).unwrap();
+            match effect {
+                Effect::Subscribe(filter) => {
+                    assert!(!player.filters.contains(&filter), "{name} subscribes twice");
+                    player.filters.push(filter.clone());
+                    if player.is_connected {
+                        self.give_retained(name, &filter);
+                    }
+                }
+                Effect::Unsubscribe(filter) => player.filters.retain(|known| *known != filter),
+                Effect::Told(line) => self.told.push((self.now, name.to_owned(), line)),
+                Effect::Done => {}
+                Effect::Publish(post) => {
+                    assert!(player.is_connected, "{name} publishes without a broker");
+                    self.said.push((self.now, name.to_owned(), post.said.clone()));
+                    self.publish(&post);
+                }
+            }
         }
-        self.now = Millis(ms);
+        let player = self.players.get_mut(name).unwrap();
+        let filters = player.actor.role().filters().into_iter().map(|pair| pair.0);
+        if player.is_connected {
+            assert_eq!(filters.collect::<Vec<_>>(), player.filters, "subscriptions of {name}");
+        } else {
+            player.filters = filters.collect();
+        }
     }
 
-    pub fn opens(&mut self, link: u64) {
-        self.event(Event::Opened(LinkId(link)));
+    pub fn publish(&mut self, post: &Post) {
+        let (topic, payload) = (post.said.topic(), post.said.encode());
+        if post.retain && payload.is_empty() {
+            self.retained.remove(&topic);
+        } else if post.retain {
+            self.retained.insert(topic.clone(), payload.clone());
+        }
+        let takes = |player: &Player| {
+            player.is_connected && player.filters.iter().any(|filter| matches(filter, &topic))
+        };
+        let takers = self.players.iter().filter(|(_, player)| takes(player));
+        let takers: Vec<String> = takers.map(|(name, _)| name.clone()).collect();
+        for name in takers {
+            if self.dice.roll(100) < self.weather.lost {
+                continue;
+            }
+            let copies = if self.dice.roll(100) < self.weather.twice { 2 } else { 1 };
+            for _ in 0..copies {
+                let delay = u64::from(self.dice.roll(self.weather.delay_ms_max + 1));
+                let at = self.now.plus(1 + delay);
+                self.send(name.clone(), topic.clone(), payload.clone(), false, at);
+            }
+        }
     }
 
-    pub fn says(&mut self, link: u64, packet: Packet) {
-        self.event(Event::Heard(LinkId(link), vec![Ok(packet)]));
-    }
-
-    /// The connection is lost.
-    pub fn closes(&mut self, link: u64) {
-        self.event(Event::Closed(LinkId(link)));
-    }
-
-    pub fn next(&mut self, link: u64) -> Option<Effect> {
-        self.heard.get_mut(&link)?.pop_front()
-    }
-
-    #[track_caller]
-    pub fn hears(&mut self, link: u64, packet: Packet) {
-        assert_eq!(self.next(link), Some(Effect::Send(LinkId(link), packet)));
-    }
-
-    #[track_caller]
-    pub fn hears_nothing(&mut self, link: u64) {
-        assert_eq!(self.next(link), None);
-    }
-
-    #[track_caller]
-    pub fn is_cut(&mut self, link: u64, why: Why) {
-        assert_eq!(self.next(link), Some(Effect::Cut(LinkId(link), why)));
-    }
-
-    /// Opens a connection and says CONNECT.
-    pub fn connects(&mut self, link: u64, connect: Connect) {
-        self.opens(link);
-        self.says(link, Packet::Connect(Box::new(connect)));
-    }
-
-    /// A client comes in; nothing was kept of it.
-    #[track_caller]
-    pub fn joins(&mut self, link: u64, connect: Connect) {
-        self.connects(link, connect);
-        self.hears(link, Packet::ConnAck(false, Code::Accepted));
-    }
-
-    /// A client comes back to its session.
-    #[track_caller]
-    pub fn returns(&mut self, link: u64, client: &str) {
-        self.connects(link, kept(client));
-        self.hears(link, Packet::ConnAck(true, Code::Accepted));
-    }
-
-    #[track_caller]
-    pub fn subscribes(&mut self, link: u64, filter: &str, qos: u8) {
-        self.says(link, subscribe(9, &[(filter, qos)]));
-        self.hears(link, Packet::SubAck(9, vec![Qos::from_bits(qos)]));
+    fn send(&mut self, to: String, topic: String, payload: Vec<u8>, old: bool, at: Millis) {
+        self.sent += 1;
+        self.under_way.insert((at, self.sent), (to, topic, payload, old));
     }
 }
 
-/// A client that wants nothing kept.
-pub fn clean(client: &str) -> Connect {
-    Connect::new(LEVEL, client.to_owned())
+/// `+` is one level (MQTT 3.1.1, 4.7.1.3).
+fn matches(filter: &str, topic: &str) -> bool {
+    let (mut filters, mut topics) = (filter.split('/'), topic.split('/'));
+    loop {
+        match (filters.next(), topics.next()) {
+            (None, None) => return true,
+            (Some(filter), Some(topic)) if filter == "+" || filter == topic => {}
+            _ => return false,
+        }
+    }
 }
 
-/// A client whose session outlives its connection.
-pub fn kept(client: &str) -> Connect {
-    Connect { clean: false, ..clean(client) }
-}
-
-pub fn with_will(connect: Connect, topic: &str, payload: &str, qos: u8, retain: bool) -> Connect {
-    let message = Message::new(topic, payload.as_bytes());
-    Connect { will: Some((message, Qos::from_bits(qos).unwrap(), retain)), ..connect }
-}
-
-pub fn publish(topic: &str, payload: &str, qos: u8, id: u16) -> Packet {
-    publishing(topic, payload.as_bytes(), qos, id, false, false)
-}
-
-/// It may have come before.
-pub fn again(topic: &str, payload: &str, qos: u8, id: u16) -> Packet {
-    publishing(topic, payload.as_bytes(), qos, id, false, true)
-}
-
-pub fn retained(topic: &str, payload: &str, qos: u8, id: u16) -> Packet {
-    publishing(topic, payload.as_bytes(), qos, id, true, false)
-}
-
-pub fn publishing(
-    topic: &str,
-    payload: &[u8],
-    qos: u8,
-    id: u16,
-    retain: bool,
-    dup: bool,
-) -> Packet {
-    let message = Message::new(topic, payload);
-    Packet::Publish(Publish { message, qos: Qos::from_bits(qos).unwrap(), retain, dup, id })
-}
-
-pub fn subscribe(id: u16, filters: &[(&str, u8)]) -> Packet {
-    let filters = filters.iter();
-    let filters =
-        filters.map(|(filter, qos)| ((*filter).to_owned(), Qos::from_bits(*qos).unwrap()));
-    Packet::Subscribe(id, filters.collect())
+/// The questions of all vehicles, and when they were asked.
+pub fn asks(world: &World) -> Vec<(u64, Ask)> {
+    let ask = |said: &Said| match said {
+        Said::Ask(ask) => Some(ask.clone()),
+        _ => None,
+    };
+    world.said.iter().filter_map(|(at, _, said)| Some((at.0, ask(said)?))).collect()
 }

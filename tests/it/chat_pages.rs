@@ -72,13 +72,25 @@ fn two_people_and_a_server_from_join_to_stop() {
     browser.shows("#texts", "2");
 
     browser.go(&ana);
-    browser.clicks("#leave");
+    // Whoever presses a key that goes away with it is led on.
+    let focus = |script: &str, to: &str| {
+        let script = format!("return document.activeElement.{script}");
+        until(&format!("the focus at {to}"), || (browser.run(&script) == json!(to)).then_some(()));
+    };
+    browser.run("document.querySelector('#leave').focus()");
+    browser.types(ENTER);
     browser.shows("#phase", "desconectado");
+    focus("name", "id");
     browser.go(&office);
     browser.shows("#total", "1");
 
-    browser.clicks("#stop");
+    browser.run("document.querySelector('#stop').focus()");
+    browser.types(ENTER);
     browser.shows("#phase", "parado");
+    focus("id", "start");
+    browser.types(ENTER);
+    browser.shows("#phase", "ativo");
+    focus("id", "stop");
     browser.go(&bia);
     has_line(&browser, "[Servidor] Servidor desligado. Conexão encerrada.");
     browser.shows("#phase", "desconectado");
@@ -97,7 +109,7 @@ fn the_page_starts_and_stops_the_server() {
     // The port is free: somebody else takes it.
     let taken = UdpSocket::bind(server.addr).unwrap();
     browser.clicks("#start");
-    browser.shows("#error", &format!("cannot listen on {}", server.addr));
+    browser.shows("#error", &format!("Não foi possível escutar em {}", server.addr));
     let port = "const port = document.querySelector('[name=port]'); port.value =";
     for (value, error) in [("'99999'", "0 a 65535"), ("'abc'", "0 a 65535")] {
         browser.run(&format!("{port} {value}"));
@@ -134,6 +146,38 @@ fn a_page_that_is_opened_again_shows_what_was() {
     has_line(&browser, "[Broadcast] Ana: segundo");
     let count = lines(&browser).iter().filter(|line| line.ends_with("primeiro")).count();
     assert_eq!(count, 1, "told once");
+    // Each page asks who is there when it is opened; all hear the answers.
+    let _bia = Wild::join(server.addr, 2, "Bia");
+    for _ in 0..3 {
+        browser.open(&url);
+        browser.shows("#people", "2: Bia");
+    }
+    let people = "return [...document.querySelectorAll('#people button')].map((b) => b.innerText)";
+    assert_eq!(browser.run(people), json!(["todos", "1: Ana", "2: Bia"]));
+    let lists = lines(&browser).iter().filter(|line| line.contains("Clientes conectados")).count();
+    assert_eq!(lists, 0, "who is there stands beside the conversation, not in it");
+}
+
+/// Who waits for a program that has gone sees so, and sees it come back.
+#[test]
+fn a_page_whose_program_is_gone_says_so() {
+    let Some(browser) = Browser::start() else { return };
+    let (mut server, url) = Server::with_page(&[]);
+    browser.open(&url);
+    browser.shows("#phase", "ativo");
+    let color = "return getComputedStyle(document.querySelector('#dot')).backgroundColor";
+    let on = browser.run(color);
+    server.program.signal("-KILL");
+    server.program.exit();
+    // Of what is not shown, too, a browser tells the text.
+    let seen = "return document.querySelector('#lost').getClientRects().length";
+    until("the warning", || (browser.run(seen) == json!(1)).then_some(()));
+    assert_ne!(browser.run(color), on, "the light is out");
+    let page = url.trim_start_matches("http://").trim_end_matches('/');
+    let again = Server::start(&["--web", page]);
+    browser.shows("#phase", &format!("ativo em {}", again.addr));
+    until("its end", || (browser.run(seen) == json!(0)).then_some(()));
+    assert_eq!(browser.run(color), on);
 }
 
 /// 360 px wide, with nobody, some and many, and a long conversation.
@@ -172,4 +216,20 @@ fn the_pages_fit_a_phone() {
     let seen = "const l = document.querySelector('#lines'); \
                 return l.scrollTop + l.clientHeight >= l.scrollHeight - 40";
     assert_eq!(browser.run(seen), json!(true), "the newest line is in sight");
+    // As when a phone is turned, or its keyboard comes up.
+    for (width, height) in [(740, 360), (360, 500)] {
+        browser.resize(width, height);
+        until("the newest line", || (browser.run(seen) == json!(true)).then_some(()));
+    }
+    browser.run("document.querySelector('#text').focus()");
+    let focus = "return document.activeElement.id";
+    for next in ["send", "list", "leave"] {
+        browser.types(TAB);
+        assert_eq!(browser.run(focus), json!(next), "reached without passing 300 people");
+    }
+    browser.go(&office);
+    let lines = "const d = document.createRange(); \
+                 d.selectNodeContents(document.querySelector('#rows .since')); \
+                 return d.getClientRects().length";
+    assert_eq!(browser.run(lines), json!(1), "no number is broken");
 }

@@ -1,10 +1,11 @@
 //! The chat client's rules, on the value alone (chat spec: Client).
 
 use malha::chat::console::{self, Typed};
-use malha::chat::limits::{ALIVE_MS, JOIN_MS, JOIN_TRIES_MAX};
+use malha::chat::limits::{ALIVE_MS, DONE_MS_MAX, JOIN_MS, JOIN_TRIES_MAX, RATE_MAX, SAY_MS};
 use malha::chat::protocol::{EVERYBODY, Heard, Id, Kind, Message};
 use malha::chat::session::{Effect, Ending, Event, Identity, Line, Session, Voice};
 use malha::net::clock::Millis;
+use malha::net::limits::LINE_BYTES_MAX;
 
 fn session() -> Session {
     Session::new(Identity { id: 7, name: "Ana".to_owned() })
@@ -51,7 +52,10 @@ fn oi_is_said_five_times_and_then_it_ends() {
         assert_eq!(sent(&session.handle(due, Event::Tick)), [(Kind::Hello, 0, "")]);
     }
     let due = session.deadline();
-    assert_eq!(session.handle(due, Event::Tick), [Effect::End(Ending::NoAnswer)]);
+    // The server may have heard us all the same, and would keep the id for ever.
+    let effects = session.handle(due, Event::Tick);
+    assert_eq!(sent(&effects), [(Kind::Bye, 0, "")]);
+    assert_eq!(effects.last(), Some(&Effect::End(Ending::NoAnswer)));
 }
 
 #[test]
@@ -120,6 +124,48 @@ fn a_long_text_is_several_messages() {
     assert_eq!(said.concat(), text);
 }
 
+/// A server takes no more than 50 texts a second of one client.
+#[test]
+fn many_lines_at_once_are_said_one_after_the_other() {
+    let mut session = joined();
+    for (text, parts) in [("um".to_owned(), 1), ("á".repeat(100), 2), ("três".to_owned(), 1)] {
+        assert!(session.is_ready());
+        let start = Millis(1);
+        session.handle(start, Event::Say(EVERYBODY, text));
+        assert!(!session.is_ready());
+        let due = session.deadline();
+        assert_eq!(due, start.plus(parts * SAY_MS));
+        assert_eq!(session.handle(Millis(due.0 - 1), Event::Tick), []);
+        assert!(!session.is_ready());
+        assert_eq!(session.handle(due, Event::Tick), []);
+    }
+    assert!(session.is_ready() && session.deadline() == Millis(ALIVE_MS));
+    const { assert!(1_000 / SAY_MS + LINE_BYTES_MAX as u64 / 140 < RATE_MAX as u64) };
+}
+
+/// So that what was asked for last is still answered.
+#[test]
+fn who_is_done_leaves_behind_the_answers() {
+    let mut session = joined();
+    assert_eq!(sent(&session.handle(Millis(1), Event::Done)), [(Kind::Hello, 0, "")]);
+    assert!(!session.is_ready());
+    let effects =
+        session.handle(Millis(2), heard(Kind::Error, 0, 7, "ID de destino não encontrado."));
+    assert_eq!(shown(&effects), ["[ERRO] ID de destino não encontrado."]);
+    let effects = session.handle(Millis(3), heard(Kind::Hello, 0, 7, "Conexão aceita."));
+    assert_eq!(sent(&effects), [(Kind::Bye, 0, "")]);
+    assert_eq!(effects.last(), Some(&Effect::End(Ending::Left)));
+}
+
+#[test]
+fn who_is_done_waits_for_no_server_that_is_gone() {
+    let mut session = joined();
+    session.handle(Millis(1), Event::Done);
+    assert_eq!(session.deadline(), Millis(1 + DONE_MS_MAX));
+    let effects = session.handle(session.deadline(), Event::Tick);
+    assert_eq!(effects.last(), Some(&Effect::End(Ending::Left)));
+}
+
 #[test]
 fn what_is_said_to_one_is_shown_to_oneself() {
     let effects = joined().handle(Millis(1), Event::Say(2, "oi".to_owned()));
@@ -141,7 +187,7 @@ fn lines_mean_what_they_say() {
     assert_eq!(console::parse("olá a todos"), wanted(Event::Say(0, "olá a todos".to_owned())));
     assert_eq!(console::parse("/to 3 oi tu "), wanted(Event::Say(3, "oi tu".to_owned())));
     assert_eq!(console::parse("/list"), wanted(Event::List));
-    assert_eq!(console::parse("/quit"), wanted(Event::Leave));
+    assert_eq!(console::parse("/quit"), wanted(Event::Done));
     for line in ["/help", "/to", "/to 3", "/to 0 x", "/to Bia x", "/to -1 x", "/nada"] {
         assert!(matches!(console::parse(line), Typed::Help(_)), "{line}");
     }
@@ -153,4 +199,8 @@ fn control_characters_are_shown_and_not_done() {
     let (name, text) = ("\x1b[31mBia".to_owned(), "a\r[Servidor] b\u{9b}".to_owned());
     let line = console::show(&Line { voice: Voice::Public, name, text }).unwrap();
     assert!(!line.chars().any(char::is_control), "{line:?}");
+    // Nor turns the rest of a line around.
+    let (name, text) = ("\u{202e}Bia".to_owned(), "\u{2067}x".to_owned());
+    let line = console::show(&Line { voice: Voice::Public, name, text }).unwrap();
+    assert_eq!(line, "[Broadcast] \\u{202e}Bia: \\u{2067}x");
 }

@@ -207,6 +207,16 @@ fn every_60_s_all_are_told_how_it_is() {
     assert_eq!(world.at(120_000)[0].text, text);
 }
 
+/// As when the machine has slept.
+#[test]
+fn a_late_status_comes_once() {
+    let mut world = World::with_clients(&[1]);
+    assert_eq!(world.at(600_500).len(), 1);
+    assert_eq!(world.at(601_500).len(), 0);
+    assert_eq!(world.at(659_999).len(), 0);
+    assert_eq!(world.at(660_000).len(), 1);
+}
+
 #[test]
 fn the_end_is_told_to_all() {
     let mut world = World::with_clients(&[1, 2]);

@@ -3,7 +3,7 @@
 use super::{CSS, Form, HTML, LIVE, Running, SCRIPT, STYLE, file};
 use crate::chat::client::{self, Told};
 use crate::chat::limits::{NAME_BYTES_MAX, PAGE_LINES_MAX};
-use crate::chat::protocol::{EVERYBODY, Id};
+use crate::chat::protocol::{EVERYBODY, Id, LIST_HEAD};
 use crate::chat::session::{Ending, Event, Identity, Line, Voice};
 use crate::net::clock::Clock;
 use crate::net::failure::Failure;
@@ -137,7 +137,9 @@ impl Desk<'_, '_> {
                 Ok(Ending::ServerGone) => Some("O servidor foi desligado.".to_owned()),
                 Ok(Ending::NoAnswer) => Some(format!("Nenhuma resposta de {}.", config.server)),
                 Ok(Ending::Refused(why)) => Some(why),
-                Err(failure) => Some(failure.to_string()),
+                Err(Failure { why, .. }) => {
+                    Some(format!("Não foi possível falar com {}: {why}", config.server))
+                }
             };
             // One session runs at a time, so there is room.
             let _ = ended.try_send(why);
@@ -181,13 +183,23 @@ impl View {
     }
 
     fn state(&self, phase: &str) {
-        let (identity, server) = (&self.config.identity, self.config.server.to_string());
-        let (id, name) = (identity.id, &identity.name);
-        let state = json!({ "phase": phase, "id": id, "name": name, "server": server });
+        let client::Config { identity, server, .. } = &self.config;
+        let state = json!({
+            "phase": phase,
+            "id": identity.id,
+            "name": identity.name,
+            "host": server.ip().to_string(),
+            "port": server.port(),
+            "server": server.to_string(),
+        });
         self.hub.tell("state", &state.to_string(), 1);
     }
 
     fn line(&self, line: &Line) {
+        // Who was there some time ago is not worth keeping, and no part of the conversation.
+        if line.voice == Voice::Server && line.text.starts_with(LIST_HEAD) {
+            return self.hub.tell("list", &json!(line.text).to_string(), 0);
+        }
         let (voice, to) = match line.voice {
             Voice::Server => ("server", 0),
             Voice::Public => ("public", 0),

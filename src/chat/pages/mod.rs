@@ -5,7 +5,6 @@
 pub mod client;
 pub mod server;
 
-use crate::net::failure::Failure;
 use crate::net::stop::Stopper;
 use crate::web::site::{Act, File};
 use serde_json::Value;
@@ -56,6 +55,6 @@ impl Form {
             return Err("Falta o endereço.".to_owned());
         }
         let found = crate::net::dial::resolve(host, port);
-        found.map_err(|error| Failure::from_io(format!("cannot find {host}"))(error).to_string())
+        found.map_err(|error| format!("Não há endereço com o nome {host}: {error}"))
     }
 }

@@ -4,6 +4,14 @@
 /** The state some seconds ago, to tell how many messages come in a second. */
 let past = [];
 let known = new Map();
+const TROUBLE = {
+  malformed: "datagramas inválidos",
+  flawed: "textos recusados",
+  refused: "pedidos recusados",
+  "too-fast": "mensagens demais",
+  "silent-clients": "clientes sem sinal de vida",
+  unsent: "mensagens perdidas no envio",
+};
 
 function rate(state) {
   if (past.length > 0 && state.texts < past[0].texts) past = [];
@@ -16,7 +24,9 @@ function rate(state) {
 
 function row(client) {
   const row = make("tr");
-  row.append(make("td", "number", client.id), make("td", "name", client.name),
+  const name = make("td", "name");
+  name.append(make("bdi", "", client.name));
+  row.append(make("td", "number", client.id), name,
     make("td", "number far", client.addr), make("td", "number since"));
   return row;
 }
@@ -41,6 +51,7 @@ function show_clients(clients) {
 }
 
 function show(state) {
+  const focused = document.activeElement;
   const clients = state.clients || [];
   const total = state.clients_total || 0;
   $("#phase").textContent = state.running ? `ativo em ${state.host}:${state.port}` : "parado";
@@ -52,11 +63,13 @@ function show(state) {
     input.disabled = state.running;
     if (state.running || input.value === "") input.value = state[name];
   }
+  // Whoever pressed a key that is off now is led to the other.
+  if (focused.disabled) $(state.running ? "#stop" : "#start").focus();
   $("#uptime").textContent = state.running ? duration(state.seconds) : "–";
   $("#total").textContent = total;
   $("#texts").textContent = state.texts || 0;
-  $("#rate").textContent = state.running ? rate(state).toFixed(1) : "0";
-  const trouble = (state.trouble || []).map(([name, count]) => `${name}: ${count}`);
+  $("#rate").textContent = state.running ? rate(state).toFixed(1).replace(".", ",") : "0";
+  const trouble = (state.trouble || []).map(([name, count]) => `${TROUBLE[name] || name}: ${count}`);
   $("#trouble").textContent = trouble.join(" · ");
   $("#nobody").hidden = total > 0;
   $("#clients").hidden = total === 0;
@@ -68,8 +81,6 @@ $("#control").addEventListener("submit", (event) => {
   event.preventDefault();
   ask("/start", fields($("#control")));
 });
-$("#stop").addEventListener("click", async () => {
-  if (await ask("/stop")) $("#start").focus();
-});
+$("#stop").addEventListener("click", () => ask("/stop"));
 
 hear({ state: show });

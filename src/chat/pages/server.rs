@@ -89,9 +89,11 @@ impl Office<'_, '_> {
         if self.running.is_some() {
             return Err("O servidor já está ativo.".to_owned());
         }
-        let config = Config { listen: form.addrs()?, ..self.config.clone() };
-        let server = Server::bind(config).map_err(|failure| failure.to_string())?;
-        self.start(server).map_err(|error| error.to_string())
+        let addrs = form.addrs()?;
+        let what = format!("Não foi possível escutar em {}", addrs[0]);
+        let config = Config { listen: addrs, ..self.config.clone() };
+        let server = Server::bind(config).map_err(|failure| format!("{what}: {}", failure.why))?;
+        self.start(server).map_err(|error| format!("{what}: {error}"))
     }
 
     fn start(&mut self, server: Server) -> io::Result<()> {
@@ -131,7 +133,7 @@ impl Office<'_, '_> {
 struct View(Hub);
 
 impl Watch for View {
-    fn show(&self, now: Millis, addr: SocketAddr, state: &State) {
+    fn show(&self, now: Millis, addr: SocketAddr, state: &State, trouble: &[(&str, u64)]) {
         let seconds = |since: Millis| since.until(now).as_secs();
         let clients = state.clients().iter().take(PAGE_CLIENTS_MAX);
         let clients = clients.map(|(id, client)| {
@@ -142,7 +144,6 @@ impl Watch for View {
                 "seconds": seconds(client.since),
             })
         });
-        let trouble = state.counters().report().into_iter();
         let state = json!({
             "running": true,
             "host": addr.ip().to_string(),
@@ -152,7 +153,7 @@ impl Watch for View {
             "texts": state.counters().texts,
             "clients_total": state.clients().len(),
             "clients": clients.collect::<Vec<_>>(),
-            "trouble": trouble.map(|(name, count)| json!([name, count])).collect::<Vec<_>>(),
+            "trouble": trouble,
         });
         self.0.tell("state", &state.to_string(), 1);
     }

@@ -1,5 +1,8 @@
 //! The command line of charging.
 
+mod roles;
+mod simulate;
+
 use super::{Common, DONE, Endpoint, Running, at_least_one, finish};
 use crate::charging::broker::server::{Broker, Config};
 use crate::charging::broker::state::Room;
@@ -17,12 +20,27 @@ use std::process::ExitCode;
 pub(super) enum Charging {
     /// The broker, for any program that speaks MQTT 3.1.1
     Broker(BrokerArgs),
+    /// The server that knows all stations
+    Central(roles::CentralArgs),
+    /// The server of one quadrant
+    Sector(roles::SectorArgs),
+    /// A charging station
+    Station(roles::StationArgs),
+    /// An electric vehicle
+    Vehicle(roles::VehicleArgs),
+    /// Servers, stations and vehicles in one process
+    Simulate(simulate::SimulateArgs),
 }
 
 impl Charging {
     pub(super) fn run(self) -> ExitCode {
         finish(match self {
             Charging::Broker(args) => args.run(),
+            Charging::Central(args) => args.run(),
+            Charging::Sector(args) => args.run(),
+            Charging::Station(args) => args.run(),
+            Charging::Vehicle(args) => args.run(),
+            Charging::Simulate(args) => args.run(),
         })
     }
 }

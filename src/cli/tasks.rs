@@ -166,11 +166,7 @@ impl MasterArgs {
             }
             announced => announced?,
         };
-        let page = self.web.as_ref().map(|endpoint| {
-            let what = format!("cannot serve a page at {endpoint}");
-            accept::listen(&endpoint.resolve()?).map_err(Failure::from_io(what))
-        });
-        let page = page.transpose()?;
+        let page = self.web.as_ref().map(|endpoint| self.page(endpoint)).transpose()?;
         running.screen.line(format_args!("listening on {}", server.addr()));
         if let Some(announcer) = &announced {
             running.screen.line(format_args!("discovery at {}", announcer.addr()));
@@ -187,6 +183,17 @@ impl MasterArgs {
         let seconds = running.clock.now().0 as f64 / 1000.0;
         running.screen.lines(console::summary(&state, seconds));
         running.shown(if state.summary().failed > 0 { FAILED } else { DONE })
+    }
+
+    fn page(&self, endpoint: &Endpoint) -> Result<TcpListener, Failure> {
+        let addrs = endpoint.resolve()?;
+        // A page asks for no token.
+        let is_open = |addr: &&SocketAddr| !self.trust.trust_network && !addr.ip().is_loopback();
+        if let Some(addr) = addrs.iter().find(is_open) {
+            refuse::<MasterArgs>(format!("the page at {addr} is for everybody: --trust-network"));
+        }
+        let what = format!("cannot serve a page at {endpoint}");
+        accept::listen(&addrs).map_err(Failure::from_io(what))
     }
 
     fn config(&self, running: &Running, listen: Vec<SocketAddr>) -> Result<Config, Failure> {

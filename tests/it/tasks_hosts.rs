@@ -1,6 +1,6 @@
 //! Discovery between hosts: three network namespaces on a bridge, which only root can make.
 //!
-//! Where that is impossible the test says so and does nothing, but where `MALHA_CI` is set it fails.
+//! Where that is impossible the test says so and does nothing; where `MALHA_CI` is set it fails.
 
 use crate::harness::{Program, until_at_most};
 use crate::tasks_live::{MALHA, folder, results};

@@ -310,9 +310,25 @@ fn status_is_shown_and_a_second_master_is_told_why_not() {
 
 #[test]
 fn other_machines_need_a_token_or_trust() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (tasks, results) = (path("tasks"), path("results"));
     for args in [
         vec!["master", "--listen", "0.0.0.0:0"],
         vec!["master", "--discovery", "0.0.0.0:0"],
+        vec![
+            "master",
+            "--listen",
+            "127.0.0.1:0",
+            "--discovery",
+            "off",
+            "--web",
+            "0.0.0.0:0",
+            "--tasks",
+            &tasks,
+            "--results",
+            &results,
+        ],
         vec!["peer", "--master", "192.0.2.1:50020"],
         vec!["peer", "--broadcast", "192.0.2.255"],
     ] {

@@ -150,7 +150,7 @@ pub fn reason(text: &str) -> String {
 }
 
 impl Answer {
-    /// All of it but the archive of a package, which comes before [`PACKAGE_END`].
+    /// All of it but the archive of a package, which comes before [`LONG_END`].
     pub fn write(&self, bytes: &mut Vec<u8>) {
         let text = match self {
             Answer::Registered => "{\"status\":\"REGISTERED\"}\n".into(),

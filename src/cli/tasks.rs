@@ -3,9 +3,9 @@
 mod peer;
 
 use super::{
-    Common, DONE, Endpoint, FAILED, Running, Seconds, at_least_one, finish, seconds, usage,
+    Common, DONE, Endpoint, FAILED, Running, Seconds, announce, at_least_one, finish, listen,
+    seconds, usage,
 };
-use crate::net::accept;
 use crate::net::failure::Failure;
 use crate::net::limits::LINES_MAX;
 use crate::net::lines::{self, Typed};
@@ -192,8 +192,7 @@ impl MasterArgs {
         if let Some(addr) = addrs.iter().find(is_open) {
             refuse::<MasterArgs>(format!("the page at {addr} is for everybody: --trust-network"));
         }
-        let what = format!("cannot serve a page at {endpoint}");
-        accept::listen(&addrs).map_err(Failure::from_io(what))
+        listen(endpoint)
     }
 
     fn config(&self, running: &Running, listen: Vec<SocketAddr>) -> Result<Config, Failure> {
@@ -268,10 +267,9 @@ fn serve(
         let mut watches: Vec<&dyn Watch> = vec![&window];
         let site = match page {
             Some(page) => {
-                let addr = page.local_addr().map_err(Failure::from_io(what()))?;
+                announce(running, &page)?;
                 let site = pages::open(scope, page, &running.trace);
                 let site = site.map_err(Failure::from_io(what()))?;
-                running.screen.line(format_args!("page at http://{addr}/"));
                 Some(site)
             }
             None => None,

@@ -123,6 +123,9 @@ pub const SEEN_MAX: usize = 20_000;
 
 /// How long a message takes in a simulation without a network.
 pub const SIMULATED_MS: u64 = 5;
+/// How far ahead an agenda has a list for each millisecond: beyond what roles repeat, and a power
+/// of two.
+pub const AGENDA_MS: u64 = 16_384;
 /// The share of its time that a station is busy, unless `--minutes-per-car` says otherwise: less
 /// and nobody waits, more and everybody does, whatever the rule.
 pub const BUSY: f64 = 0.7;
@@ -147,6 +150,7 @@ pub const SIMULATED_VEHICLES_MAX: u64 = 1_000_000;
 /// The longest simulation: a week.
 pub const SIMULATED_SECONDS_MAX: u64 = 604_800;
 
+const _: () = assert!(SILENT_MS_MAX < AGENDA_MS && AGENDA_MS.is_power_of_two());
 const _: () = assert!(2 * FLEET_VEHICLES_MAX <= FILTERS_MAX);
 const _: () = assert!(MINUTE_MS * STEP_MINUTES as u64 == STEP_MS);
 const _: () = assert!(ANSWER_MS_MAX * (ATTEMPT_FOR_ALL as u64 - 1) + SETTLE_MS < 10_000);

@@ -3,9 +3,12 @@
 use crate::chat_live::MALHA;
 use crate::harness::{Program, WAIT, run, until_at_most};
 use malha::charging::roles::choice::Rule;
+use malha::charging::simulate::agenda::Agenda;
 use malha::charging::simulate::figures::table;
 use malha::charging::simulate::{Plan, fast};
+use malha::net::clock::Millis;
 use malha::net::stop::{Stop, stop_pair};
+use proptest::prelude::*;
 
 const PLAN: Plan =
     Plan { stations: 40, vehicles: 800, seconds: 150, seed: 7, minutes_per_car: None };
@@ -103,4 +106,23 @@ fn live_it_can_be_interrupted_and_says_what_was() {
     program.signal("-INT");
     program.prints_one("the table", |line| line.split_whitespace().eq(["live"]));
     program.exits(0);
+}
+
+proptest! {
+    /// As a list that is sorted by time would have it, and is not changed otherwise.
+    #[test]
+    fn an_agenda_keeps_the_order(steps in prop::collection::vec((0_u64..40_000, 0_u64..9_000), 1..80)) {
+        let (mut agenda, mut list) = (Agenda::new(), Vec::new());
+        let mut now = 0;
+        for (number, (ahead, pass)) in steps.into_iter().enumerate() {
+            agenda.add(Millis(now + ahead), number);
+            list.push((now + ahead, number));
+            list.sort_by_key(|(at, _)| *at);
+            now += pass;
+            while let Some((at, number)) = agenda.next(Millis(now)) {
+                prop_assert_eq!((at.0, number), list.remove(0));
+            }
+            prop_assert!(list.iter().all(|(at, _)| *at > now));
+        }
+    }
 }

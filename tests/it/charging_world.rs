@@ -69,7 +69,7 @@ impl Actor {
 pub struct Player {
     pub actor: Actor,
     pub is_connected: bool,
-    filters: BTreeSet<String>,
+    pub filters: BTreeSet<String>,
 }
 
 /// How bad the network is, each in a hundred messages.

@@ -14,8 +14,11 @@ pub const PIECE_BYTES: usize = TEXT_BYTES / 4 * 3;
 pub const SPOOL_BYTES: usize = 256 * 1024;
 /// As many decoded bytes at once are not kept, but written.
 pub const SPOOL_BYTES_MIN: usize = 16 * 1024;
-/// How much of a long message comes between two signs that its sender lives, in bytes.
-pub const NEWS_BYTES: u64 = 256 * 1024;
+/// How much of a long message makes a sign that its sender lives, or its reader, in bytes. Slower
+/// than 4 KiB a second is no life.
+pub const NEWS_BYTES: u64 = 64 * 1024;
+/// And how often such a sign is told.
+pub const NEWS_MS: u64 = 1_000;
 
 /// A name of a task or result, in bytes: what file systems take, less what we put before it.
 pub const TASK_NAME_BYTES_MAX: usize = 200;
@@ -166,6 +169,7 @@ pub const TIMEOUT_MS: u64 = 600_000;
 const _: () = assert!(LOOK_MS < LOOK_MS_MAX);
 const _: () = assert!(TEXT_BYTES.is_multiple_of(4));
 const _: () = assert!(HEARTBEAT_MS * 2 < SILENT_MS_MAX);
+const _: () = assert!(NEWS_MS < SILENT_MS_MAX);
 const _: () = assert!(PAUSE_MS_MIN < PAUSE_MS_MAX);
 const _: () = assert!(TASK_NAME_BYTES_MAX < 255);
 const _: () = assert!(LAST_WORDS_BYTES * 2 < RESULT_BYTES_MAX);

@@ -8,7 +8,7 @@ use crate::net::{dial, threads};
 use crate::tasks::limits::{HEARD_MAX, PIECE_BYTES, READ_BYTES};
 use crate::tasks::protocol::objects::{Objects, Step};
 use crate::tasks::protocol::{Heard, LONG_END, PACKAGE, text};
-use crate::tasks::server::fill;
+use crate::tasks::server::{Pace, fill};
 use crate::tasks::store::{Spool, Spools};
 use crossbeam_channel::{Receiver, bounded};
 use std::collections::VecDeque;
@@ -25,13 +25,14 @@ pub struct Answers {
     spools: Spools,
     spool: Option<Spool>,
     heard: VecDeque<Heard>,
+    news: Pace,
 }
 
 impl Answers {
     /// Packages arrive in `spools`; a message has at most so many bytes.
     pub fn new(spools: Spools, message_bytes_max: u64) -> Answers {
         let objects = Objects::new(PACKAGE, message_bytes_max);
-        Answers { objects, spools, spool: None, heard: VecDeque::new() }
+        Answers { objects, spools, spool: None, heard: VecDeque::new(), news: Pace::default() }
     }
 }
 
@@ -68,7 +69,7 @@ impl Decode for Answers {
     }
 
     fn has_news(&mut self) -> bool {
-        self.objects.has_news()
+        self.objects.has_news() && self.news.is_due()
     }
 }
 

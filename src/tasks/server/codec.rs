@@ -3,7 +3,7 @@
 
 use crate::net::asked::Encode;
 use crate::net::stream::Decode;
-use crate::tasks::limits::{NEWS_BYTES, PIECE_BYTES, READ_BYTES, STALL_MS_MAX};
+use crate::tasks::limits::{NEWS_BYTES, NEWS_MS, PIECE_BYTES, READ_BYTES, STALL_MS_MAX};
 use crate::tasks::protocol::objects::{Objects, Step};
 use crate::tasks::protocol::{Answer, LONG_END, LeaseId, Question, RESULT, text};
 use crate::tasks::store::{Spool, Spools};
@@ -48,6 +48,7 @@ pub(super) struct Codec {
     objects: Objects,
     spool: Option<Spool>,
     questions: VecDeque<Question>,
+    news: Pace,
     /// When something came last.
     heard_at: Instant,
     /// The last question has been read.
@@ -55,6 +56,27 @@ pub(super) struct Codec {
     /// Nothing is kept of who has not proved that he knows the token.
     is_in: bool,
     package: Option<Package>,
+}
+
+/// How often a sign of life is told.
+#[derive(Debug)]
+pub struct Pace(Instant);
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace(Instant::now())
+    }
+}
+
+impl Pace {
+    /// Whether it is time for one; the next is due later.
+    pub fn is_due(&mut self) -> bool {
+        let is_due = self.0.elapsed() >= Duration::from_millis(NEWS_MS);
+        if is_due {
+            self.0 = Instant::now();
+        }
+        is_due
+    }
 }
 
 /// A task on its way to its peer.
@@ -73,6 +95,7 @@ impl Codec {
             objects: Objects::new(RESULT, desk.message_bytes_max),
             spool: None,
             questions: VecDeque::new(),
+            news: Pace::default(),
             heard_at: Instant::now(),
             is_over: false,
             is_in: !desk.has_token,
@@ -150,7 +173,7 @@ impl Decode for Codec {
     }
 
     fn has_news(&mut self) -> bool {
-        self.objects.has_news()
+        self.objects.has_news() && self.news.is_due()
     }
 }
 
@@ -193,7 +216,7 @@ impl Encode<Answer> for Codec {
             return Ok(false);
         }
         package.untold += size as u64;
-        if package.untold >= NEWS_BYTES {
+        if package.untold >= NEWS_BYTES && self.news.is_due() {
             package.untold = 0;
             (self.desk.tell)(package.lease, Way::Moved);
         }

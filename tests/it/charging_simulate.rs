@@ -111,7 +111,9 @@ fn live_it_can_be_interrupted_and_says_what_was() {
 proptest! {
     /// As a list that is sorted by time would have it, and is not changed otherwise.
     #[test]
-    fn an_agenda_keeps_the_order(steps in prop::collection::vec((0_u64..40_000, 0_u64..9_000), 1..80)) {
+    fn an_agenda_keeps_the_order(
+        steps in prop::collection::vec((0_u64..40_000, 0_u64..9_000), 1..80),
+    ) {
         let (mut agenda, mut list) = (Agenda::new(), Vec::new());
         let mut now = 0;
         for (number, (ahead, pass)) in steps.into_iter().enumerate() {

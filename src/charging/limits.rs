@@ -28,6 +28,10 @@ pub const SESSIONS_MAX: usize = 10_000;
 pub const RETAINED_MAX: usize = 100_000;
 /// Topics and payloads of all retained messages, in bytes. What goes past it is not retained.
 pub const RETAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Retained topics that are looked at for new subscriptions before other events have their turn.
+pub const SEARCH_TOPICS_MAX: usize = 1_000;
+/// Retained messages that one subscription gets at a time.
+pub const SEARCH_FOUND_MAX: usize = 32;
 /// The longest client id. The standard asks for 23 and allows more \[MQTT-3.1.3-5\].
 pub const CLIENT_BYTES_MAX: usize = 256;
 /// How long a new connection may take to say CONNECT (3.1.4 says: a reasonable time).

@@ -35,6 +35,16 @@ impl World {
     }
 
     pub fn event(&mut self, event: Event) {
+        self.one_event(event);
+        // It looks for retained messages, some at a time.
+        while self.state.deadline().is_some_and(|due| due.0 == 0) {
+            self.one_event(Event::Tick);
+        }
+        let due = self.state.deadline();
+        assert!(due.is_none_or(|due| due > self.now), "{due:?} is over at {}", self.now);
+    }
+
+    fn one_event(&mut self, event: Event) {
         for effect in self.state.handle(self.now, event) {
             let cut = match &effect {
                 Effect::Cut(link, _) => Some(*link),
@@ -56,8 +66,6 @@ impl World {
                 assert_eq!(self.state.handle(self.now, Event::Closed(link)), []);
             }
         }
-        let due = self.state.deadline();
-        assert!(due.is_none_or(|due| due > self.now), "{due:?} is over at {}", self.now);
     }
 
     /// Every deadline on the way is kept.

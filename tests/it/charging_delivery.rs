@@ -5,8 +5,9 @@ use crate::charging_clients::{
     ROOM, World, again, clean, kept, publish, publishing, retained, subscribe,
 };
 use malha::charging::broker::state::{Effect, Event, Room};
-use malha::charging::limits::{MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX};
+use malha::charging::limits::{MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX, SEARCH_TOPICS_MAX};
 use malha::charging::protocol::{Packet, Qos};
+use malha::net::clock::Millis;
 use malha::net::pushed::LinkId;
 
 /// A subscriber 1 and a publisher 2.
@@ -114,6 +115,63 @@ fn the_last_retained_message_comes_after_the_suback() {
     world.hears(1, Packet::SubAck(4, granted));
     world.hears(1, retained("a/1", "new", 0, 0));
     world.hears(1, retained("a/1", "new", 0, 0));
+}
+
+/// However many there are, each comes when the client can take it.
+#[test]
+fn more_retained_messages_than_may_wait_come_all_the_same() {
+    let mut world = World::new();
+    world.joins(2, clean("pub"));
+    let all: Vec<String> = (0..3_000).map(|number| format!("{number:04}")).collect();
+    for name in &all {
+        world.says(2, retained(&format!("t/{name}"), name, u8::from(name.ends_with('7')), 1));
+    }
+    world.joins(1, kept("sub"));
+    world.subscribes(1, "+/#", 1);
+    let mut heard = Vec::new();
+    let mut link = 1;
+    while heard.len() < all.len() {
+        let next = world.next(link);
+        let Some(Effect::Send(_, Packet::Publish(publish))) = next else {
+            panic!("{next:?} after {}", heard.len())
+        };
+        let is_leaving = heard.len() > 1_000 && link == 1;
+        if is_leaving && world.heard[&1].is_empty() {
+            // What was not looked for yet is not forgotten with the connection.
+            world.closes(1);
+            link = 3;
+            world.returns(link, "sub");
+        } else if publish.id > 0 && !is_leaving {
+            world.says(link, Packet::PubAck(publish.id));
+        }
+        if !publish.dup {
+            assert!(publish.retain);
+            heard.push(String::from_utf8(publish.message.payload().to_vec()).unwrap());
+        }
+    }
+    heard.sort_unstable();
+    assert_eq!((heard, link), (all, 3));
+    world.hears_nothing(link);
+    assert_eq!((world.state.counters().dropped, world.lost.len()), (0, 0));
+}
+
+/// Others are heard between two parts of a long search.
+#[test]
+fn who_searches_long_lets_others_speak() {
+    let mut world = World::new();
+    world.joins(2, clean("pub"));
+    for number in 0..3 * SEARCH_TOPICS_MAX {
+        world.says(2, retained(&format!("t/{number}"), "x", 0, 0));
+    }
+    world.joins(1, clean("sub"));
+    let wish = Event::Heard(LinkId(1), vec![Ok(subscribe(9, &[("+/none", 0), ("+/not", 0)]))]);
+    assert_eq!(world.state.handle(world.now, wish).len(), 1);
+    let mut parts = 0;
+    while world.state.deadline() == Some(Millis(0)) {
+        assert_eq!(world.state.handle(world.now, Event::Tick), []);
+        parts += 1;
+    }
+    assert!((4..=8).contains(&parts), "{parts}");
 }
 
 /// [MQTT-4.3.3-2], and packets for ids of which nobody knows anything.

@@ -7,14 +7,14 @@ mod session;
 mod talk;
 
 pub use filters::Filters;
-pub use retained::Retained;
+pub use retained::{Look, Retained};
 pub use session::{Fate, Out, Room, Session};
 
 use crate::charging::limits::{CONNECT_MS_MAX, EARLY_PACKETS_MAX};
 use crate::charging::protocol::{Code, Connect, Malformed, Packet, Qos};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Names one session for as long as the broker lives; never used twice.
@@ -164,6 +164,8 @@ pub struct State {
     /// its time, so those who do not wait for it must not take everybody's.
     compared: Option<LinkId>,
     to_compare: BTreeSet<LinkId>,
+    /// For whom retained messages are looked for.
+    searching: VecDeque<Key>,
     /// Who hears a message; kept, so that it need not be made anew for each.
     found: Vec<(Key, Qos)>,
     out: Vec<Out>,
@@ -186,6 +188,7 @@ impl State {
             last_key: 0,
             compared: None,
             to_compare: BTreeSet::new(),
+            searching: VecDeque::new(),
             found: Vec::new(),
             out: Vec::new(),
             counters: Counters::default(),
@@ -205,6 +208,10 @@ impl State {
 
     /// When to come with a tick, if nothing else happens.
     pub fn deadline(&self) -> Option<Millis> {
+        if !self.searching.is_empty() {
+            // There is more to look for, as soon as everybody else was heard.
+            return Some(Millis(0));
+        }
         self.looks.first().map(|(at, _)| *at)
     }
 
@@ -223,6 +230,7 @@ impl State {
             Event::Closed(link) => self.part(now, link, true),
             Event::Tick => self.tick(now),
         }
+        self.search();
         std::mem::take(&mut self.effects)
     }
 

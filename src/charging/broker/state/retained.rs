@@ -33,17 +33,53 @@ impl Retained {
 
     /// What was kept for who subscribes to `filter`.
     pub fn find<'a>(&'a self, filter: &'a str) -> impl Iterator<Item = &'a (Message, Qos)> {
+        let near = self.near(filter, None);
+        near.filter(|(topic, _)| matches(filter, topic)).map(|(_, kept)| kept)
+    }
+
+    /// A part of it: looks at so many topics and finds so many at most, from where it was left.
+    pub fn look(&self, filter: &str, from: Option<&str>, (topics, found): (usize, usize)) -> Look {
+        let mut look = Look { found: Vec::new(), topics: 0, next: None };
+        for (topic, kept) in self.near(filter, from) {
+            if look.topics == topics || look.found.len() == found {
+                look.next = Some(topic.clone());
+                return look;
+            }
+            look.topics += 1;
+            if matches(filter, topic) {
+                look.found.push(kept.clone());
+            }
+        }
+        look
+    }
+
+    /// All that may match, and not much else.
+    fn near<'a>(
+        &'a self,
+        filter: &'a str,
+        from: Option<&str>,
+    ) -> impl Iterator<Item = (&'a String, &'a (Message, Qos))> {
         // All that match begin with what is before the first wildcard, so they stand together.
         // `a/#` matches `a` as well, which has no slash.
         let wild = filter.find(['+', '#']);
         let before = wild.map_or(filter, |at| filter[..at].trim_end_matches('/'));
-        let from = self.messages.range(before.to_owned()..);
         // Without a wildcard it is this topic, and none that only begins like it.
         let is_near = move |topic: &str| match wild {
             Some(_) => topic.starts_with(before),
             None => topic == filter,
         };
-        let near = from.take_while(move |(topic, _)| is_near(topic));
-        near.filter(|(topic, _)| matches(filter, topic)).map(|(_, kept)| kept)
+        let from = self.messages.range(from.unwrap_or(before).to_owned()..);
+        from.take_while(move |(topic, _)| is_near(topic))
     }
+}
+
+/// A part of what was kept for a filter.
+#[derive(Debug)]
+pub struct Look {
+    /// What matches.
+    pub found: Vec<(Message, Qos)>,
+    /// How many topics were looked at.
+    pub topics: usize,
+    /// Where to go on, if there is more.
+    pub next: Option<String>,
 }

@@ -49,6 +49,11 @@ pub struct Session {
     pub will: Option<(Message, Qos, bool)>,
     /// What it wants to hear.
     pub filters: BTreeMap<String, Qos>,
+    /// Those of them for which retained messages are still to be looked for, and from which topic
+    /// on. It is looked for when nothing else waits, so that nobody gets more than he can take.
+    pub searches: BTreeMap<String, Option<String>>,
+    /// It stands in the line of those for whom it is looked.
+    pub is_searching: bool,
     /// Messages of QoS 2 that it sent and has not released.
     received: BTreeSet<PacketId>,
     queue: VecDeque<Waiting>,
@@ -88,6 +93,8 @@ impl Session {
             gone_at: now,
             will: None,
             filters: BTreeMap::new(),
+            searches: BTreeMap::new(),
+            is_searching: false,
             received: BTreeSet::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -221,6 +228,12 @@ impl Session {
     /// The client will not send it again.
     pub fn release(&mut self, id: PacketId) {
         self.received.remove(&id);
+    }
+
+    /// Whether nothing waits, and more would be sent at once.
+    pub fn is_idle(&self) -> bool {
+        let is_up_to_date = self.resent == self.under_way.len() && self.queue.is_empty();
+        self.link.is_some() && !self.is_slow() && is_up_to_date
     }
 
     /// Messages that wait.

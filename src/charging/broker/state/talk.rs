@@ -1,7 +1,7 @@
 //! What clients say, and who hears it.
 
 use super::{Effect, Key, Link, Out, Session, Stage, State, Why};
-use crate::charging::limits::FILTERS_MAX;
+use crate::charging::limits::{FILTERS_MAX, SEARCH_FOUND_MAX, SEARCH_TOPICS_MAX};
 use crate::charging::protocol::{Malformed, Message, Packet, PacketId, Publish, Qos, covers};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
@@ -38,7 +38,10 @@ impl State {
             Ok(Packet::Unsubscribe(id, filters)) => {
                 for filter in filters {
                     self.filters.remove(&filter, key);
-                    self.sessions.get_mut(&key).map(|session| session.filters.remove(&filter));
+                    if let Some(session) = self.sessions.get_mut(&key) {
+                        session.filters.remove(&filter);
+                        session.searches.remove(&filter);
+                    }
                 }
                 self.effects.push(Effect::Send(link, Packet::UnsubAck(id)));
             }
@@ -107,14 +110,45 @@ impl State {
         let granted: Vec<Option<Qos>> =
             wishes.map(|(filter, qos)| self.grants(key, filter, *qos).then_some(*qos)).collect();
         self.effects.push(Effect::Send(link, Packet::SubAck(id, granted.clone())));
-        for ((filter, _), qos) in filters.iter().zip(granted) {
-            let Some(qos) = qos else { continue };
-            // Not of all filters at once: a thousand that match all there is would be too much.
-            let found = self.retained.find(filter);
-            let kept: Vec<(Message, Qos)> = found.cloned().collect();
-            for (message, kept_qos) in kept {
-                self.deliver(key, &message, qos.min(kept_qos), true);
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let heard = filters.into_iter().zip(granted).filter(|(_, qos)| qos.is_some());
+        session.searches.extend(heard.map(|((filter, _), _)| (filter, None)));
+        self.go_on(key);
+    }
+
+    /// Puts a session in the line of those for whom retained messages are looked for.
+    fn go_on(&mut self, key: Key) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        if session.is_idle() && !session.searches.is_empty() && !session.is_searching {
+            session.is_searching = true;
+            self.searching.push_back(key);
+        }
+    }
+
+    /// Looks for retained messages for new subscriptions (3.3.1.3), some at a time: there may be
+    /// more of them than others want to wait for, or than the subscriber can take.
+    pub(super) fn search(&mut self) {
+        let mut topics_left = SEARCH_TOPICS_MAX;
+        while topics_left > 0 {
+            let Some(key) = self.searching.pop_front() else { return };
+            let Some(session) = self.sessions.get_mut(&key) else { continue };
+            session.is_searching = false;
+            // It is put in the line again when it has taken what waits.
+            if !session.is_idle() {
+                continue;
             }
+            let Some((filter, from)) = session.searches.pop_first() else { continue };
+            let Some(granted) = session.filters.get(&filter).copied() else { continue };
+            let found_max = SEARCH_FOUND_MAX.min(self.setup.room.queued_max);
+            let look = self.retained.look(&filter, from.as_deref(), (topics_left, found_max));
+            topics_left = topics_left.saturating_sub(look.topics.max(1));
+            if look.next.is_some() {
+                session.searches.insert(filter, look.next);
+            }
+            for (message, qos) in look.found {
+                self.deliver(key, &message, qos.min(granted), true);
+            }
+            self.go_on(key);
         }
     }
 
@@ -137,10 +171,11 @@ impl State {
         link: LinkId,
         act: impl FnOnce(&mut Session, &mut Vec<Out>),
     ) {
-        let Some(Link { stage: Stage::In(key), .. }) = self.links.get(&link) else { return };
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(&Link { stage: Stage::In(key), .. }) = self.links.get(&link) else { return };
+        let Some(session) = self.sessions.get_mut(&key) else { return };
         act(session, &mut self.out);
         self.send_out(link);
+        self.go_on(key);
     }
 
     fn send_out(&mut self, link: LinkId) {

@@ -74,6 +74,9 @@ pub const BATTERY_LOW: f64 = 20.0;
 /// How far a vehicle gets in one step, for each that it discharges (spec: Parts).
 pub const DISTANCE_PER_CHARGE: f64 = 2.0;
 
+/// How far from where it is a vehicle chooses its next goal, when it only drives about.
+pub const WANDER_MAX: u32 = 40;
+
 /// One step of a vehicle, live.
 pub const STEP_MS: u64 = 1_000;
 /// The minutes that a step stands for: 2, 4 and 6 km in it are 30, 60 and 90 km/h.

@@ -1,6 +1,8 @@
 //! Where things are, how fast they move, what they are called.
 
-use crate::charging::limits::{COORDINATE_MAX, DISTANCE_PER_CHARGE, ID_BYTES_MAX, STEP_MINUTES};
+use crate::charging::limits::{
+    COORDINATE_MAX, DISTANCE_PER_CHARGE, ID_BYTES_MAX, STEP_MINUTES, WANDER_MAX,
+};
 use crate::net::dice::Dice;
 use std::fmt;
 use std::sync::Arc;
@@ -51,6 +53,22 @@ impl At {
         let side = COORDINATE_MAX as u32;
         let mut coordinate = || f64::from(dice.roll(2 * side + 1)) - f64::from(side);
         At { latitude: coordinate(), longitude: coordinate() }
+    }
+
+    /// Some point of the neighbourhood: at most [`WANDER_MAX`] away, both ways. Who always crossed
+    /// the whole square would be in its middle most of the time, and all with it.
+    pub fn nearby(self, dice: &mut Dice) -> At {
+        let mut shift = |coordinate: f64| {
+            let moved =
+                coordinate + f64::from(dice.roll(2 * WANDER_MAX + 1)) - f64::from(WANDER_MAX);
+            // At the edge it turns back.
+            if moved.abs() > COORDINATE_MAX {
+                moved.signum() * 2.0 * COORDINATE_MAX - moved
+            } else {
+                moved
+            }
+        };
+        At { latitude: shift(self.latitude), longitude: shift(self.longitude) }
     }
 
     /// In a straight line.

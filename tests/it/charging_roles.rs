@@ -207,19 +207,22 @@ fn the_first_answer_counts_and_only_one_to_the_question() {
 #[test]
 fn a_vehicle_goes_waits_and_is_charged() {
     let (mut world, request) = asking();
-    world.hears("v", answer(request, "p"));
+    // Two steps, the last a short one.
+    let start = asks(&world)[0].1.at;
+    let goal = at(start.latitude - 3.0, start.longitude);
+    let (station, queue, distance, minutes) = (id("p"), 0, 3.0, 6.0);
+    let offer = Ok(Offer { station, at: goal, queue, distance, minutes });
+    world.hears("v", Said::Answer(Answer { vehicle: id("v"), request, offer }));
     world.pass(1_000);
     world.hears("v", place(request, "p", Outcome::Granted));
     world.hears("v", place(request, "p", Outcome::Granted));
-    // Two steps, the last a short one.
     world.pass(1_999);
     assert_eq!(headings(&world).len(), 1);
     world.pass(1);
     let arrived = ("p".to_owned(), request, Stage::Arrived);
     assert_eq!(headings(&world).last(), Some(&arrived));
-    let distance = asks(&world)[0].1.at.distance(at(50.0, 46.0));
     let left = world.vehicle_of("v").unwrap().battery();
-    assert!((20.0 - distance / 2.0 - left).abs() < 1e-9, "{left} after {distance} km");
+    assert!((18.5 - left).abs() < 1e-9, "{left} after 3 km");
     world.pass(4_000);
     assert_eq!(headings(&world).len(), 3, "it says every 4 s that it is there");
     world.hears("v", place(request, "p", Outcome::Charging));

@@ -78,7 +78,7 @@ struct Bid {
 impl Vehicle {
     /// A vehicle that sets out now.
     pub fn new(mut setup: Setup, now: Millis) -> Vehicle {
-        let goal = At::anywhere(&mut setup.dice);
+        let goal = setup.at.nearby(&mut setup.dice);
         Vehicle {
             is_connected: false,
             beat_at: now,
@@ -123,7 +123,7 @@ impl Vehicle {
         let goal = match &mut self.phase {
             Phase::Wanders(goal) => {
                 if self.setup.at == *goal {
-                    *goal = At::anywhere(&mut self.setup.dice);
+                    *goal = self.setup.at.nearby(&mut self.setup.dice);
                 }
                 *goal
             }
@@ -256,7 +256,7 @@ impl Vehicle {
                 if let Some(station) = self.leave() {
                     self.tell(Line::Charged(station));
                 }
-                self.phase = Phase::Wanders(At::anywhere(&mut self.setup.dice));
+                self.phase = Phase::Wanders(self.setup.at.nearby(&mut self.setup.dice));
                 self.steps_at = Some(now.plus(STEP_MS));
             }
         }

@@ -26,6 +26,9 @@ pub fn announced(bytes: &[u8]) -> Option<SocketAddr> {
 }
 
 fn action(bytes: &[u8]) -> Option<(String, Value)> {
+    if bytes.len() > DATAGRAM_BYTES_MAX {
+        return None;
+    }
     let fields: Value = serde_json::from_slice(bytes.trim_ascii()).ok()?;
     Some((fields["action"].as_str()?.to_owned(), fields))
 }
@@ -78,8 +81,8 @@ impl Announcer {
 
     /// Answers until `shut`.
     pub fn answer(&self, shut: &Stop, trace: &Trace) {
-        // A longer one is cut, and so no JSON.
-        let mut bytes = [0; DATAGRAM_BYTES_MAX];
+        // One byte more shows that it was too long.
+        let mut bytes = [0; DATAGRAM_BYTES_MAX + 1];
         datagrams::receive(&self.socket, shut, trace, &mut bytes, |bytes, from| {
             let Some(addr) = is_question(bytes).then(|| self.reachable(from)).flatten() else {
                 trace.event(format_args!("ev=not-announced addr={from}"));
@@ -134,7 +137,7 @@ pub fn look(
         }
     }
     let end = Instant::now() + Duration::from_millis(ANNOUNCE_MS);
-    let mut bytes = [0; DATAGRAM_BYTES_MAX];
+    let mut bytes = [0; DATAGRAM_BYTES_MAX + 1];
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() || stop.is_asked() {

@@ -86,6 +86,8 @@ pub const ASK_AGAIN_MS: u64 = 1_000;
 pub const OFFER_AGAIN_MS: u64 = 5_000;
 /// How long a peer that cannot work rests before it asks for a task again.
 pub const REST_MS: u64 = 30_000;
+/// How long a peer that leaves waits for a task that it has asked for, in order to give it back.
+pub const LEAVE_MS_MAX: u64 = 2_000;
 /// How long a master may be silent before the connection counts as lost.
 pub const ANSWER_MS_MAX: u64 = 60_000;
 /// Bytes that one read takes: archives are long.

@@ -337,3 +337,27 @@ fn other_machines_need_a_token_or_trust() {
         assert!(err[0].contains("--trust-network"), "{err:?}");
     }
 }
+
+#[test]
+fn who_asks_is_told_where_the_master_is() {
+    let folder = folder(&[]);
+    let master = Master::start(&folder, &[]);
+    let asker = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    asker.set_read_timeout(Some(WAIT)).unwrap();
+    let question = json!({ "action": "DISCOVER_MASTER", "peer_id": "p", "port_tcp": 50010 });
+    let announced = json!({
+        "action": "MASTER_ANNOUNCE", "master_ip": "127.0.0.1", "master_port": master.addr.port(),
+    });
+    // Of these only the last is answered; nor does an announcement make two masters talk for ever.
+    let long = format!("{question}{}", " ".repeat(2_000));
+    let (announcement, question) = (announced.to_string(), question.to_string());
+    for datagram in ["", "{", "[]", "\u{0}", &long, &announcement, &question] {
+        asker.send_to(datagram.as_bytes(), master.discovery).unwrap();
+    }
+    let mut bytes = [0; 2048];
+    let (size, from) = asker.recv_from(&mut bytes).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&bytes[..size]).unwrap(), announced);
+    assert_eq!(from, master.discovery);
+    asker.set_nonblocking(true).unwrap();
+    assert!(asker.recv_from(&mut bytes).is_err(), "one answer too many");
+}

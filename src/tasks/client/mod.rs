@@ -15,7 +15,7 @@ use crate::net::screen::{Screen, visible};
 use crate::net::stop::Stop;
 use crate::net::threads;
 use crate::net::trace::Trace;
-use crate::tasks::limits::{PAUSE_MS_MAX, PAUSE_MS_MIN, REST_MS, TASK_STACK_BYTES};
+use crate::tasks::limits::{LEAVE_MS_MAX, PAUSE_MS_MAX, PAUSE_MS_MIN, REST_MS, TASK_STACK_BYTES};
 use crate::tasks::protocol::{Name, reason};
 use crate::tasks::store::{Spools, remove_all};
 use crate::tasks::token::Token;
@@ -120,6 +120,7 @@ pub fn run(config: &Config, stop: &Stop, stop_now: &Stop) -> Result<Report, Fail
             rest_until: Millis(0),
             last_word: String::new(),
             is_leaving: false,
+            leaves_by: Millis(0),
             report: Report::default(),
         };
         peer.run(stop, &ended)
@@ -151,17 +152,22 @@ struct Peer<'scope, 'env> {
     /// What was said last of the connection, so that it is said once.
     last_word: String,
     is_leaving: bool,
+    /// Nothing that was asked for is waited for any longer.
+    leaves_by: Millis,
     report: Report,
 }
 
 impl<'scope, 'env> Peer<'scope, 'env> {
     fn run(mut self, stop: &'env Stop, ended: &Receiver<Ended>) -> Report {
         loop {
-            self.is_leaving |= stop.is_asked();
-            if self.is_leaving && self.has_left() {
+            let now = self.config.clock.now();
+            if stop.is_asked() && !self.is_leaving {
+                self.is_leaving = true;
+                self.leaves_by = now.plus(LEAVE_MS_MAX);
+            }
+            if self.is_leaving && self.has_left(now) {
                 break;
             }
-            let now = self.config.clock.now();
             if self.talk.is_none() && self.try_at <= now && self.needs_master() {
                 self.connect(now, stop);
                 if self.is_leaving && self.talk.is_none() && self.running.is_empty() {
@@ -181,8 +187,10 @@ impl<'scope, 'env> Peer<'scope, 'env> {
     }
 
     /// Nothing runs, and nothing is left to tell the master.
-    fn has_left(&self) -> bool {
-        let is_told = self.results.is_empty() && self.returns.is_empty();
+    fn has_left(&self, now: Millis) -> bool {
+        // A task that is on its way is to be given back, and not lost.
+        let may_come = self.leaves_by > now && self.talk.as_ref().is_some_and(Talk::has_asked);
+        let is_told = self.results.is_empty() && self.returns.is_empty() && !may_come;
         let is_lost = self.stop_now.is_asked() && self.talk.is_none();
         self.running.is_empty() && (is_told || is_lost)
     }
@@ -193,7 +201,10 @@ impl<'scope, 'env> Peer<'scope, 'env> {
             Some(talk) => talk.deadline(self, now),
             None => Some(self.try_at),
         };
-        let due = due.unwrap_or(Millis(u64::MAX)).min(now.plus(PAUSE_MS_MAX));
+        let mut due = due.unwrap_or(Millis(u64::MAX)).min(now.plus(PAUSE_MS_MAX));
+        if self.is_leaving && self.leaves_by > now {
+            due = due.min(self.leaves_by);
+        }
         let heard = self.talk.as_ref().and_then(Talk::heard).cloned().unwrap_or_else(never);
         // Once it was asked for, it would be ready for ever.
         let (nothing, patient) = (never(), never());

@@ -58,6 +58,11 @@ impl Talk {
         self.link.as_ref().map(|link| &link.heard)
     }
 
+    /// A task may be on its way.
+    pub(super) fn has_asked(&self) -> bool {
+        self.open.contains(&Open::Task)
+    }
+
     pub(super) fn was_useful(&self) -> bool {
         self.useful > 0
     }

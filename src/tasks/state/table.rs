@@ -51,6 +51,8 @@ pub struct Task {
     pub(super) unsaved: Option<Millis>,
     /// It is no longer in the folder.
     is_gone: bool,
+    /// It stands in the queue.
+    is_queued: bool,
 }
 
 /// How many tasks there are of each kind.
@@ -127,7 +129,8 @@ impl Table {
                 continue;
             }
             let status = status(&name);
-            if status == Status::Waiting {
+            let is_queued = status == Status::Waiting;
+            if is_queued {
                 self.queue.push_back(name.clone());
             }
             let task = Task {
@@ -138,6 +141,7 @@ impl Table {
                 storing: None,
                 unsaved: None,
                 is_gone: false,
+                is_queued,
             };
             self.tasks.insert(name, task);
         }
@@ -153,6 +157,7 @@ impl Table {
     ) -> Option<(Name, LeaseId)> {
         while let Some(name) = self.queue.pop_front() {
             let Some(task) = self.tasks.get_mut(&name) else { continue };
+            task.is_queued = false;
             // One that is being stored comes back to the queue if that fails.
             if task.status != Status::Waiting || task.storing.is_some() {
                 continue;
@@ -209,13 +214,13 @@ impl Table {
 
     /// A task waits for a peer, if it is still in the folder.
     pub(super) fn wait(&mut self, name: &Name) {
-        let Some(task) = self.tasks.get(name) else { return };
+        let Some(task) = self.tasks.get_mut(name) else { return };
         if task.storing.is_some() {
             return;
         }
         if task.is_gone {
             self.tasks.remove(name);
-        } else {
+        } else if !std::mem::replace(&mut task.is_queued, true) {
             self.queue.push_back(name.clone());
         }
     }

@@ -6,9 +6,9 @@ CARGO ?= cargo
 
 # What grid may stand on, and what nothing here may stand on.
 CORE = clap crossbeam-channel ctrlc parking_lot
-SYSTEMS = grid command chat charging
+SYSTEMS = grid command chat charging tasks
 # What some tests need; without them these tests say so and do nothing, but in CI they fail.
-PARTNERS = chromium chromium-driver mosquitto mosquitto-clients python3-paho-mqtt
+PARTNERS = chromium chromium-driver mosquitto mosquitto-clients python3-paho-mqtt iproute2
 RUNTIMES = tokio async-std smol async-io async-executor futures-executor mio glommio monoio
 
 .DEFAULT_GOAL := build
@@ -37,7 +37,7 @@ run-servers: build ## both servers in one terminal; Ctrl-C ends them
 run-client: build ## a client of the first server (PORT=90200: of the second)
 	@./client 127.0.0.1 $(PORT)
 
-partners: ## install what some tests need: a browser, MQTT programs (Debian; asks for root)
+partners: ## install what some tests need: a browser, MQTT programs, `ip` (Debian; asks for root)
 	@dpkg -s $(PARTNERS) > /dev/null 2>&1 || { \
 		sudo=$$(test "$$(id -u)" = 0 || echo sudo); $$sudo apt-get update -q && \
 		$$sudo apt-get install -y -q --no-install-recommends $(PARTNERS); }
@@ -73,6 +73,7 @@ bench: build ## ratios to a bare server in the same run
 	@./target/release/malha bench command
 	@./target/release/malha bench chat
 	@./target/release/malha bench charging
+	@./target/release/malha bench tasks
 
 flaky: ## repeat the tests N times (N=100)
 	@$(CARGO) test --locked --no-run

@@ -8,18 +8,20 @@ mod chat;
 mod command;
 #[cfg(feature = "grid")]
 pub mod grid;
+#[cfg(feature = "tasks")]
+mod tasks;
 
 use crate::net::clock::Clock;
 use crate::net::failure::Failure;
 use crate::net::lines::Settings;
 use crate::net::screen::Screen;
-use crate::net::stop::{Stop, stop_pair};
+use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::trace::{Level, Trace};
 use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use clap::{Parser, Subcommand};
 use parking_lot::Mutex;
 use std::fmt;
-#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging", feature = "tasks"))]
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -59,6 +61,10 @@ enum System {
     #[cfg(feature = "charging")]
     #[command(subcommand)]
     Charging(charging::Charging),
+    /// A master that hands out tasks, and peers that run them
+    #[cfg(feature = "tasks")]
+    #[command(subcommand)]
+    Tasks(tasks::Tasks),
     /// Load, and comparison with a bare server in the same run
     #[cfg(feature = "bench")]
     #[command(subcommand)]
@@ -84,6 +90,8 @@ pub fn malha() -> ExitCode {
         System::Chat(chat) => chat.run(),
         #[cfg(feature = "charging")]
         System::Charging(charging) => charging.run(),
+        #[cfg(feature = "tasks")]
+        System::Tasks(tasks) => tasks.run(),
         #[cfg(feature = "bench")]
         System::Bench(bench) => finish(bench.run()),
     }
@@ -96,7 +104,7 @@ struct Running {
     trace: Trace,
     stop: Stop,
     #[cfg_attr(
-        not(any(feature = "grid", feature = "command", feature = "chat")),
+        not(any(feature = "grid", feature = "command", feature = "chat", feature = "tasks")),
         expect(dead_code, reason = "only those have a console, where Ctrl-C is a key")
     )]
     interrupt: Arc<dyn Fn() + Send + Sync>,
@@ -105,15 +113,27 @@ struct Running {
 
 impl Running {
     fn start(level: Level) -> Result<Running, Failure> {
+        let (stopper, stop) = stop_pair();
+        Running::start_with(level, vec![stopper], stop)
+    }
+
+    /// One that the first Ctrl-C asks to stop and the second to stop at once; the third ends it.
+    #[cfg(feature = "tasks")]
+    fn start_patient(level: Level) -> Result<(Running, Stop), Failure> {
+        let ((first, stop), (second, stop_now)) = (stop_pair(), stop_pair());
+        Ok((Running::start_with(level, vec![second, first], stop)?, stop_now))
+    }
+
+    /// Each Ctrl-C drops the last of `stoppers`; one more ends the program.
+    fn start_with(level: Level, stoppers: Vec<Stopper>, stop: Stop) -> Result<Running, Failure> {
         let clock = Clock::start();
         let screen = Screen::stdout().map_err(Failure::from_io("cannot start".to_owned()))?;
         let settings = Settings::save();
-        let (stopper, stop) = stop_pair();
         // A mutex, because a signal comes whenever it likes: it cannot wait for a message.
-        let stopper = Mutex::new(Some(stopper));
+        let stoppers = Mutex::new(stoppers);
         let (last_words, terminal) = (screen.clone(), settings.clone());
         let interrupt: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-            if stopper.lock().take().is_none() {
+            if stoppers.lock().pop().is_none() {
                 last_words.finish();
                 terminal.restore();
                 std::process::exit(INTERRUPTED);
@@ -183,18 +203,18 @@ fn complain(failure: &dyn std::fmt::Display) {
 }
 
 /// A time, kept in ms.
-#[cfg(any(feature = "grid", feature = "command", feature = "chat"))]
+#[cfg(any(feature = "grid", feature = "command", feature = "chat", feature = "tasks"))]
 #[derive(Debug, Clone, Copy)]
 struct Seconds(u64);
 
-#[cfg(any(feature = "grid", feature = "command", feature = "chat"))]
+#[cfg(any(feature = "grid", feature = "command", feature = "chat", feature = "tasks"))]
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0 as f64 / 1000.0)
     }
 }
 
-#[cfg(any(feature = "grid", feature = "command", feature = "chat"))]
+#[cfg(any(feature = "grid", feature = "command", feature = "chat", feature = "tasks"))]
 fn seconds<const MS_MAX: u64>(text: &str) -> Result<Seconds, String> {
     let limit = MS_MAX as f64 / 1000.0;
     let given = text.parse().ok().filter(|given: &f64| (0.001..=limit).contains(given));
@@ -207,14 +227,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// `ADDR:PORT`, `[::1]:PORT` or `NAME:PORT`.
-#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging", feature = "tasks"))]
 #[derive(Debug, Clone)]
 struct Endpoint {
     host: String,
     port: u16,
 }
 
-#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging", feature = "tasks"))]
 impl std::str::FromStr for Endpoint {
     type Err = String;
 
@@ -226,17 +246,31 @@ impl std::str::FromStr for Endpoint {
     }
 }
 
-#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging", feature = "tasks"))]
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
 }
 
-#[cfg(any(feature = "command", feature = "chat", feature = "charging"))]
+#[cfg(any(feature = "command", feature = "chat", feature = "charging", feature = "tasks"))]
 impl Endpoint {
     fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
         let found = crate::net::dial::resolve(&self.host, self.port);
         found.map_err(Failure::from_io(format!("cannot find {}", self.host)))
     }
+}
+
+/// Where a page is served.
+#[cfg(feature = "web")]
+fn listen(endpoint: &Endpoint) -> Result<std::net::TcpListener, Failure> {
+    let what = format!("cannot serve a page at {endpoint}");
+    crate::net::accept::listen(&endpoint.resolve()?).map_err(Failure::from_io(what))
+}
+
+#[cfg(feature = "web")]
+fn announce(running: &Running, page: &std::net::TcpListener) -> Result<(), Failure> {
+    let addr = page.local_addr().map_err(Failure::from_io("cannot serve a page".to_owned()))?;
+    running.screen.line(format_args!("page at http://{addr}/"));
+    Ok(())
 }

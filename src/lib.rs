@@ -8,6 +8,7 @@
 //! | [`command`] | a TCP command server and its client |
 //! | [`chat`] | messages over UDP, with pages in the browser |
 //! | [`charging`] | electric vehicles and charging stations over MQTT, and the broker |
+//! | [`tasks`] | a master that hands out tasks, and peers that run them |
 //! | [`cli`] | the command line |
 
 #[cfg(feature = "bench")]
@@ -24,5 +25,7 @@ pub mod chat;
 pub mod command;
 #[cfg(feature = "grid")]
 pub mod grid;
+#[cfg(feature = "tasks")]
+pub mod tasks;
 
 pub mod cli;

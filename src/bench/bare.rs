@@ -38,6 +38,12 @@ pub(super) fn relay(to: SocketAddr) -> Result<(), Failure> {
     })
 }
 
+/// Says a long text to whoever connects.
+pub(super) fn text(bytes: usize) -> Result<(), Failure> {
+    let text: std::sync::Arc<[u8]> = vec![b'A'; bytes].into();
+    serve(move |mut socket| socket.write_all(&text))
+}
+
 /// Sends every datagram back.
 pub(super) fn udp_echo() -> Result<(), Failure> {
     datagrams(|socket, bytes, addr| socket.send_to(bytes, addr).map(drop))

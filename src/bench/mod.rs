@@ -14,6 +14,8 @@ mod chat;
 mod command;
 #[cfg(feature = "grid")]
 mod grid;
+#[cfg(feature = "tasks")]
+mod tasks;
 
 use crate::net::failure::Failure;
 use clap::{Args, Subcommand};
@@ -34,6 +36,9 @@ pub enum Bench {
     /// The MQTT broker, against mosquitto
     #[cfg(feature = "charging")]
     Charging(charging::ChargingArgs),
+    /// Small and large tasks and results
+    #[cfg(feature = "tasks")]
+    Tasks(tasks::TasksArgs),
     /// A bare thread-per-connection echo, which is what the others are compared with
     #[command(hide = true)]
     BareEcho,
@@ -42,6 +47,12 @@ pub enum Bench {
     BareRelay {
         /// The echo
         to: SocketAddr,
+    },
+    /// A bare server that says so many bytes to whoever connects
+    #[command(hide = true)]
+    BareText {
+        /// How many
+        bytes: usize,
     },
     /// A bare echo of datagrams
     #[command(hide = true)]
@@ -74,6 +85,9 @@ impl Bench {
             Bench::Chat(args) => args.run()?,
             #[cfg(feature = "charging")]
             Bench::Charging(args) => args.run()?,
+            #[cfg(feature = "tasks")]
+            Bench::Tasks(args) => args.run()?,
+            Bench::BareText { bytes } => bare::text(bytes)?,
             Bench::BareEcho => bare::echo()?,
             Bench::BareRelay { to } => bare::relay(to)?,
             Bench::BareUdpEcho => bare::udp_echo()?,

@@ -112,10 +112,24 @@ pub const STATIONS_MAX: usize = 10_000;
 /// The minutes that a car takes at a station that does not say so.
 pub const UNKNOWN_MINUTES: f64 = MINUTES_PER_CAR;
 
+// The map.
+
+/// How often a page is told what has changed.
+pub const PAGE_MS: u64 = 500;
+/// Stations that a page lists and draws; of more it says how many.
+pub const PAGE_STATIONS_MAX: usize = 500;
+/// Vehicles that a page draws; of more it says how many.
+pub const PAGE_VEHICLES_MAX: usize = 4_000;
+/// Vehicles that a map keeps.
+pub const SEEN_MAX: usize = 20_000;
+
 // The simulation.
 
 /// How long a message takes in a simulation without a network.
 pub const SIMULATED_MS: u64 = 5;
+/// How far ahead an agenda has a list for each millisecond: beyond what roles repeat, and a power
+/// of two.
+pub const AGENDA_MS: u64 = 16_384;
 /// The share of its time that a station is busy, unless `--minutes-per-car` says otherwise: less
 /// and nobody waits, more and everybody does, whatever the rule.
 pub const BUSY: f64 = 0.7;
@@ -140,6 +154,7 @@ pub const SIMULATED_VEHICLES_MAX: u64 = 1_000_000;
 /// The longest simulation: a week.
 pub const SIMULATED_SECONDS_MAX: u64 = 604_800;
 
+const _: () = assert!(SILENT_MS_MAX < AGENDA_MS && AGENDA_MS.is_power_of_two());
 const _: () = assert!(2 * FLEET_VEHICLES_MAX <= FILTERS_MAX);
 const _: () = assert!(MINUTE_MS * STEP_MINUTES as u64 == STEP_MS);
 const _: () = assert!(ANSWER_MS_MAX * (ATTEMPT_FOR_ALL as u64 - 1) + SETTLE_MS < 10_000);

@@ -10,4 +10,5 @@ pub mod broker;
 pub mod client;
 pub mod roles;
 
+pub mod pages;
 pub mod simulate;

@@ -1,6 +1,9 @@
 //! The command line of the chat.
 
-use super::{Common, DONE, Endpoint, Running, Seconds, at_least_one, finish, seconds, usage};
+use super::{
+    Common, DONE, Endpoint, Running, Seconds, announce, at_least_one, finish, listen, seconds,
+    usage,
+};
 use crate::chat::client::{self, Told};
 use crate::chat::console::{self, Typed as Meant};
 use crate::chat::limits::{CLIENTS_MAX, NAME_BYTES_MAX, RATE_MAX, STATUS_MS, STATUS_MS_LIMIT};
@@ -9,13 +12,12 @@ use crate::chat::protocol::Id;
 use crate::chat::server::{Config, Server};
 use crate::chat::session::Identity;
 use crate::chat::state::Setup;
-use crate::net::accept;
 use crate::net::failure::Failure;
 use crate::net::limits::LINES_MAX;
 use crate::net::lines::{self, Typed};
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 #[derive(Debug, Subcommand)]
@@ -175,18 +177,6 @@ impl ClientArgs {
         console::ending(&ending).map_err(|why| Failure { what, why })?;
         running.shown(DONE)
     }
-}
-
-/// Where a page is served.
-fn listen(endpoint: &Endpoint) -> Result<TcpListener, Failure> {
-    let what = format!("cannot serve a page at {endpoint}");
-    accept::listen(&endpoint.resolve()?).map_err(Failure::from_io(what))
-}
-
-fn announce(running: &Running, page: &TcpListener) -> Result<(), Failure> {
-    let addr = page.local_addr().map_err(Failure::from_io("cannot serve a page".to_owned()))?;
-    running.screen.line(format_args!("page at http://{addr}/"));
-    Ok(())
 }
 
 /// A datagram goes to one address.

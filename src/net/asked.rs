@@ -95,6 +95,12 @@ pub trait Encode<A> {
     /// Appends one answer.
     fn encode(&mut self, answer: &A, bytes: &mut Vec<u8>);
 
+    /// Appends the next piece of an answer that is too long to be held whole. True: what there is
+    /// can be written, and there is more. An error ends the connection.
+    fn more(&mut self, _bytes: &mut Vec<u8>) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Whether several answers may share one write. Not so for programs that take what one
     /// `recv` gives them for one message.
     fn joins(&self) -> bool;
@@ -191,7 +197,8 @@ where
         // Nobody listens any more when the send fails: the server is stopping.
         let closed = || drop(inbox.send(Asked::Closed(conn, failure.take()).into()));
         let _closed = Finally(closed);
-        let reader = Reader::new(Arc::clone(&socket), codec, AT_ONCE, place.yielders.clone());
+        let at_once = (codec.read_bytes_max(), TURN_MESSAGES_MAX);
+        let reader = Reader::new(Arc::clone(&socket), codec, at_once, place.yielders.clone());
         let Place { seat, leavers, yielders, .. } = place;
         let connection = Connection {
             conn,
@@ -255,6 +262,10 @@ where
         bytes.clear();
         for answer in answers {
             self.reader.decoder.encode(answer, bytes);
+            while self.reader.decoder.more(bytes)? {
+                self.reader.write(bytes)?;
+                bytes.clear();
+            }
             if !self.reader.decoder.joins() {
                 self.reader.write(bytes)?;
                 bytes.clear();

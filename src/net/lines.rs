@@ -49,6 +49,15 @@ pub fn read(
     })
 }
 
+/// Starts reading lines as they are, without an editor: for programs that draw something else on
+/// the terminal.
+pub fn read_plainly(mut take: impl FnMut(Typed) -> bool + Send + 'static) -> io::Result<()> {
+    threads::detach("stdin", move || {
+        read_plain(&mut io::stdin().lock(), &mut take);
+        take(Typed::End);
+    })
+}
+
 fn read_plain(input: &mut impl BufRead, take: &mut dyn FnMut(Typed) -> bool) {
     let mut line = Vec::new();
     loop {

@@ -19,6 +19,11 @@ pub trait Decode: Send {
     /// The next complete message, if there is one.
     fn next(&mut self) -> Option<Self::Message>;
 
+    /// How many bytes one read takes at most. Room that no read fills costs no memory.
+    fn read_bytes_max(&self) -> usize {
+        READ_BYTES_MAX
+    }
+
     /// How long, in ms, the other side may be silent before [`Decode::silence`] is called.
     /// `None`: for as long as it likes.
     fn patience_ms(&self) -> Option<u64> {

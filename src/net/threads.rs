@@ -13,9 +13,23 @@ pub fn spawn<'scope, F>(scope: &'scope Scope<'scope, '_>, name: String, body: F)
 where
     F: FnOnce() + Send + 'scope,
 {
+    spawn_with(scope, name, STACK_BYTES, body)
+}
+
+/// The same, with a stack of another size: for work that needs more than a connection does.
+pub fn spawn_with<'scope, F>(
+    scope: &'scope Scope<'scope, '_>,
+    name: String,
+    stack_bytes: usize,
+    body: F,
+) -> io::Result<()>
+where
+    F: FnOnce() + Send + 'scope,
+{
     // What the thread owned is dropped with it, so nobody sees what a panic left half done.
     let body = AssertUnwindSafe(body);
-    builder(name).spawn_scoped(scope, || drop(catch_unwind(body))).map(drop)
+    let builder = builder(name).stack_size(stack_bytes);
+    builder.spawn_scoped(scope, || drop(catch_unwind(body))).map(drop)
 }
 
 /// Starts a thread that nobody waits for: it may be blocked on a terminal or a pipe for as long

@@ -2,6 +2,7 @@
 
 use crate::charging_world::{Actor, Weather, World, at, station, vehicle};
 use malha::charging::roles::Line;
+use malha::charging::roles::fleet::Fleet;
 use malha::charging::world::Quadrant;
 use malha::net::clock::Millis;
 use malha::net::dice::Dice;
@@ -47,6 +48,8 @@ impl Promises {
 
 const STATIONS: u32 = 9;
 const VEHICLES: u32 = 24;
+/// Vehicles with a connection of their own; the others share one.
+const ALONE: u32 = 12;
 
 /// `SEED=7 cargo test --test it whatever_happens` repeats one.
 #[test]
@@ -73,11 +76,13 @@ fn history(seed: u64) -> usize {
     let (mut world, mut dice) = (World::with_servers(seed), Dice::seeded(!seed));
     let mut promises = Promises::default();
     (0..STATIONS).for_each(|number| build(&mut world, number));
-    for number in 0..VEHICLES {
-        let name = format!("v{number}");
-        let vehicle = vehicle(&name, at(0.0, 0.0), 20.0 + f64::from(number), Millis(0));
-        world.add(&name, Actor::Vehicle(Box::new(vehicle)));
+    let mut vehicles = (0..VEHICLES).map(|number| {
+        vehicle(&format!("v{number}"), at(0.0, 0.0), 20.0 + f64::from(number), Millis(0))
+    });
+    for (number, vehicle) in vehicles.by_ref().take(ALONE as usize).enumerate() {
+        world.add(&format!("v{number}"), Actor::Vehicle(Box::new(vehicle)));
     }
+    world.add("frota", Actor::Fleet(Fleet::new(vehicles.collect())));
     for _ in 0..150 {
         fault(&mut world, &mut promises, &mut dice);
         for _ in 0..dice.roll(8) {
@@ -97,12 +102,17 @@ fn history(seed: u64) -> usize {
         world.pass(500);
         promises.check(&world);
     }
-    for number in 0..VEHICLES {
+    for number in 0..ALONE {
         let vehicle = world.vehicle_of(&format!("v{number}")).unwrap();
         let needs = vehicle.needs_since().filter(|since| since.0 + 120_000 < world.now.0);
         let is_lost = needs.is_some() && !vehicle.is_stranded();
         assert!(!is_lost, "v{number} has waited since {needs:?}, and it is {}", world.now);
     }
+    // Whoever is waiting now has not been for long: they were all charged in between.
+    let of_fleet = |(_, name, line): &&(Millis, String, Line)| {
+        name == "frota" && matches!(line, Line::Charged(_))
+    };
+    assert!(world.told.iter().filter(of_fleet).count() >= 12, "the fleet stands still");
     world.told.iter().filter(|(_, _, line)| matches!(line, Line::Charged(_))).count()
 }
 
@@ -123,7 +133,10 @@ fn fault(world: &mut World, promises: &mut Promises, dice: &mut Dice) {
         8 => world.cut(&station),
         9 => world.kill(&format!("setor-{sector}")),
         10 | 11 if !world.players.contains_key(&format!("setor-{sector}")) => world.sector(sector),
-        12 => world.cut(&format!("v{}", roll(VEHICLES))),
+        12 => match roll(ALONE + 2) {
+            number @ ..ALONE => world.cut(&format!("v{number}")),
+            _ => world.cut("frota"),
+        },
         _ => {
             let names: Vec<String> = world.players.keys().cloned().collect();
             names.iter().for_each(|name| world.reconnect(name));

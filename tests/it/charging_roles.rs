@@ -3,6 +3,7 @@
 use crate::charging_world::{Actor, World, asks, at, heading, id, station, vehicle};
 use malha::charging::limits::SILENT_MS_MAX;
 use malha::charging::payload::{Answer, Offer, Outcome, Place, Reason, Said, Stage, Station};
+use malha::charging::roles::fleet::Fleet;
 use malha::charging::roles::{Line, Role};
 use malha::net::clock::Millis;
 
@@ -278,4 +279,45 @@ fn a_vehicle_gives_its_place_back_when_it_stops() {
     world.hears("v", answer(request, "p"));
     world.stop("v");
     assert_eq!(headings(&world).last(), Some(&("p".to_owned(), request, Stage::Left)));
+}
+
+#[test]
+fn a_vehicle_keeps_its_place_while_the_broker_is_away() {
+    let (mut world, request) = asking();
+    world.hears("v", answer(request, "p"));
+    world.hears("v", place(request, "p", Outcome::Granted));
+    world.broker_dies();
+    world.pass(60_000);
+    let before = headings(&world).len();
+    world.broker_returns();
+    let arrived = ("p".to_owned(), request, Stage::Arrived);
+    assert_eq!(headings(&world)[before..], [arrived], "it says at once that it is there");
+    world.pass(SILENT_MS_MAX - 1);
+    assert_eq!(asks(&world).len(), 1, "the station could say nothing");
+    world.pass(1);
+    assert_eq!(asks(&world).len(), 2, "now it could");
+}
+
+/// Two vehicles on one connection that go to the same station are one subscriber.
+#[test]
+fn a_fleet_subscribes_once_and_until_the_last_has_left() {
+    let mut world = World::new(1);
+    let vehicles = ["v", "w"].map(|name| vehicle(name, at(50.0, 50.0), 20.5, Millis(0)));
+    world.add("fleet", Actor::Fleet(Fleet::new(vehicles.into())));
+    world.pass(1_000);
+    let requests: Vec<u64> = asks(&world).iter().map(|(_, ask)| ask.request).collect();
+    for (name, request) in ["v", "w"].into_iter().zip(requests) {
+        let Said::Answer(given) = answer(request, "p") else { panic!("it is an answer") };
+        world.hears("fleet", Said::Answer(Answer { vehicle: id(name), ..given }));
+    }
+    let filters = |world: &World| world.players["fleet"].filters.clone();
+    assert!(filters(&world).contains("posto/p/vaga"));
+    for (name, is_left) in [("v", true), ("w", false)] {
+        let (station, vehicle) = (id("p"), id(name));
+        let request =
+            asks(&world).iter().find(|(_, ask)| ask.vehicle == vehicle).unwrap().1.request;
+        let outcome = Outcome::Charged;
+        world.hears("fleet", Said::Place(Place { station, vehicle, request, outcome }));
+        assert_eq!(filters(&world).contains("posto/p/vaga"), is_left, "after {name}");
+    }
 }

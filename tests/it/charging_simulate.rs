@@ -1,11 +1,14 @@
 //! The simulation without a network (charging spec: Parts, simulate).
 
 use crate::chat_live::MALHA;
-use crate::harness::{Program, run};
+use crate::harness::{Program, WAIT, run, until_at_most};
 use malha::charging::roles::choice::Rule;
+use malha::charging::simulate::agenda::Agenda;
 use malha::charging::simulate::figures::table;
 use malha::charging::simulate::{Plan, fast};
+use malha::net::clock::Millis;
 use malha::net::stop::{Stop, stop_pair};
+use proptest::prelude::*;
 
 const PLAN: Plan =
     Plan { stations: 40, vehicles: 800, seconds: 150, seed: 7, minutes_per_car: None };
@@ -78,4 +81,48 @@ fn the_program_can_be_interrupted() {
     program.prints_one("the plan", |line| line.contains("stations"));
     program.signal("-INT");
     program.exits(1);
+}
+
+/// Over our own broker; then the same plan on a simulated clock, to compare with.
+#[test]
+fn live_it_prints_what_was_beside_what_was_simulated() {
+    let args = ["charging", "simulate", "--stations", "12", "--vehicles", "120"];
+    let args = [&args[..], &["--seconds", "14", "--minutes-per-car", "2"]].concat();
+    let mut program = Program::start(MALHA, &args);
+    let (code, out, err) = until_at_most(3 * WAIT, "its end", || program.has_ended());
+    assert_eq!((code, &err[..]), (Some(0), &[][..]));
+    assert!(out[1].starts_with("broker on 127.0.0.1:"), "{out:#?}");
+    let heads = out[2].split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(heads, "live least minutes nearest shortest queue");
+    let charges = out.iter().find(|line| line.starts_with("charges")).unwrap();
+    let live: u64 = charges.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(live > 0, "nobody was charged: {out:#?}");
+}
+
+#[test]
+fn live_it_can_be_interrupted_and_says_what_was() {
+    let mut program = Program::start(MALHA, &["charging", "simulate", "--stations", "5"]);
+    program.prints_one("the broker", |line| line.starts_with("broker on "));
+    program.signal("-INT");
+    program.prints_one("the table", |line| line.split_whitespace().eq(["live"]));
+    program.exits(0);
+}
+
+proptest! {
+    /// As a list that is sorted by time would have it, and is not changed otherwise.
+    #[test]
+    fn an_agenda_keeps_the_order(steps in prop::collection::vec((0_u64..40_000, 0_u64..9_000), 1..80)) {
+        let (mut agenda, mut list) = (Agenda::new(), Vec::new());
+        let mut now = 0;
+        for (number, (ahead, pass)) in steps.into_iter().enumerate() {
+            agenda.add(Millis(now + ahead), number);
+            list.push((now + ahead, number));
+            list.sort_by_key(|(at, _)| *at);
+            now += pass;
+            while let Some((at, number)) = agenda.next(Millis(now)) {
+                prop_assert_eq!((at.0, number), list.remove(0));
+            }
+            prop_assert!(list.iter().all(|(at, _)| *at > now));
+        }
+    }
 }

@@ -4,6 +4,7 @@
 use malha::charging::payload::{Ask, Heading, Said, Stage};
 use malha::charging::roles::central::Central;
 use malha::charging::roles::choice::Rule;
+use malha::charging::roles::fleet::Fleet;
 use malha::charging::roles::sector::Sector;
 use malha::charging::roles::station::{self, Station};
 use malha::charging::roles::vehicle::{self, Vehicle};
@@ -11,7 +12,7 @@ use malha::charging::roles::{Effect, Event, Line, Post, Role};
 use malha::charging::world::{At, Id, Quadrant, Trend};
 use malha::net::clock::Millis;
 use malha::net::dice::Dice;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub fn id(text: &str) -> Id {
@@ -50,6 +51,7 @@ pub enum Actor {
     Vehicle(Box<Vehicle>),
     Sector(Sector),
     Central(Central),
+    Fleet(Fleet),
 }
 
 impl Actor {
@@ -59,6 +61,7 @@ impl Actor {
             Actor::Vehicle(role) => &mut **role,
             Actor::Sector(role) => role,
             Actor::Central(role) => role,
+            Actor::Fleet(role) => role,
         }
     }
 }
@@ -66,7 +69,7 @@ impl Actor {
 pub struct Player {
     pub actor: Actor,
     pub is_connected: bool,
-    filters: Vec<String>,
+    pub filters: BTreeSet<String>,
 }
 
 /// How bad the network is, each in a hundred messages.
@@ -125,7 +128,7 @@ impl World {
     }
 
     pub fn add(&mut self, name: &str, actor: Actor) {
-        let player = Player { actor, is_connected: false, filters: Vec::new() };
+        let player = Player { actor, is_connected: false, filters: BTreeSet::new() };
         self.players.insert(name.to_owned(), player);
         self.connect(name);
     }
@@ -260,13 +263,15 @@ impl World {
             let player = self.players.get_mut(name).unwrap();
             match effect {
                 Effect::Subscribe(filter) => {
-                    assert!(!player.filters.contains(&filter), "{name} subscribes twice");
-                    player.filters.push(filter.clone());
+                    let is_new = player.filters.insert(filter.clone());
+                    assert!(is_new, "{name} subscribes twice");
                     if player.is_connected {
                         self.give_retained(name, &filter);
                     }
                 }
-                Effect::Unsubscribe(filter) => player.filters.retain(|known| *known != filter),
+                Effect::Unsubscribe(filter) => {
+                    assert!(player.filters.remove(&filter), "{name} was not subscribed");
+                }
                 Effect::Told(line) => self.told.push((self.now, name.to_owned(), line)),
                 Effect::Done => {}
                 Effect::Publish(post) => {
@@ -278,11 +283,11 @@ impl World {
         }
         let player = self.players.get_mut(name).unwrap();
         let filters = player.actor.role().filters().into_iter().map(|pair| pair.0);
+        let filters: BTreeSet<String> = filters.collect();
         if player.is_connected {
-            assert_eq!(filters.collect::<Vec<_>>(), player.filters, "subscriptions of {name}");
-        } else {
-            player.filters = filters.collect();
+            assert_eq!(filters, player.filters, "subscriptions of {name}");
         }
+        player.filters = filters;
     }
 
     pub fn publish(&mut self, post: &Post) {

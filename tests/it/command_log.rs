@@ -355,7 +355,7 @@ fn a_line_that_was_cut_stays_a_line_of_its_own() {
 }
 
 #[test]
-fn a_server_that_is_killed_leaves_whole_lines() {
+fn a_server_that_is_killed_leaves_whole_lines_but_the_last() {
     let folder = Folder::new();
     let log = folder.path("log.txt");
     for round in 1..=5 {
@@ -370,8 +370,12 @@ fn a_server_that_is_killed_leaves_whole_lines() {
             server.program.signal("-KILL");
             assert_eq!(server.program.exit(), None);
         });
-        // Each line must be whole, those of the rounds before as well.
-        assert!(entries(&log).len() > 500 * round);
+        // A kill can end a write between two pages of memory: one line for each, and the next
+        // server leaves it a line of its own.
+        let text = fs::read_to_string(&log).unwrap();
+        let cut = text.split_terminator('\n').filter(|line| entry(line).is_none()).count();
+        assert!(cut <= round, "{cut} lines cut by {round} kills");
+        assert!(lines_in(&log) > 500 * round);
     }
 }
 

@@ -125,6 +125,11 @@ impl Program {
         assert_eq!(exit, Some(code), "\n  printed {out:#?}\n  and said {err:#?}");
     }
 
+    /// What [`Program::ends`] gives, once it has ended.
+    pub fn has_ended(&mut self) -> Option<(Option<i32>, Vec<String>, Vec<String>)> {
+        self.child.try_wait().unwrap().map(|_| self.ends())
+    }
+
     /// All that it printed after what was waited for, and all that it said on standard error.
     #[track_caller]
     pub fn ends(&mut self) -> (Option<i32>, Vec<String>, Vec<String>) {

@@ -42,7 +42,7 @@ const UNFINISHED: [&str; 4] = [
 ];
 
 /// The parts of the crate that are systems.
-const SYSTEMS: [&str; 4] = ["grid", "command", "chat", "charging"];
+const SYSTEMS: [&str; 5] = ["grid", "command", "chat", "charging", "tasks"];
 
 #[test]
 fn every_file_is_tidy() {

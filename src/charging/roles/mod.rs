@@ -9,6 +9,7 @@
 //! | [`station`] | queue and places |
 //! | [`vehicle`] | drives, asks, waits, charges |
 //! | [`fleet`] | vehicles that share a connection |
+//! | [`map`] | only watches |
 //! | [`sector`] | answers the vehicles of a quadrant |
 //! | [`central`] | answers the rest, and keeps `menor/fila` |
 
@@ -21,6 +22,7 @@ pub mod station;
 pub mod vehicle;
 
 pub mod fleet;
+pub mod map;
 
 use crate::charging::payload::{Bad, Outcome, Reason, Said};
 use crate::charging::world::Id;
@@ -131,6 +133,8 @@ pub enum Line {
     Plugs(Waited),
     /// A vehicle is charged.
     Charged(Id),
+    /// A map has changed, perhaps; at this time.
+    Drawn(Millis),
 }
 
 /// How long a vehicle waited until it was charged.
@@ -175,6 +179,7 @@ impl fmt::Display for Line {
             Line::Plugs(waited) => {
                 write!(f, "is being charged, after {} ms in the queue", waited.queued_ms)
             }
+            Line::Drawn(now) => write!(f, "the map of {now}"),
             Line::Charged(station) => write!(f, "is charged at {station}"),
         }
     }

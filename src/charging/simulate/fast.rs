@@ -2,6 +2,7 @@
 //! would be subscribed to it, in an order that is always the same.
 
 use super::Plan;
+use super::agenda::Agenda;
 use super::figures::{Columns, Figures, LEAST};
 use crate::charging::limits::{BEAT_MS, SIMULATED_MS};
 use crate::charging::payload::Said;
@@ -17,8 +18,7 @@ use crate::net::clock::Millis;
 use crate::net::stop::Stop;
 use crate::net::threads;
 use crossbeam_channel::bounded;
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -73,9 +73,7 @@ pub fn run(plan: &Plan, rule: Rule, stop: &Stop, second: &dyn Fn()) -> Option<Fi
 
 struct Engine {
     now: Millis,
-    agenda: BinaryHeap<Reverse<Entry>>,
-    /// Entries so far, so that of two at the same time the first made comes first.
-    entries: u64,
+    agenda: Agenda<Task>,
     sectors: [Sector; 4],
     central: Central,
     stations: Vec<Station>,
@@ -86,12 +84,6 @@ struct Engine {
     /// Which station each vehicle has named last.
     named: HashMap<Who, Who>,
     figures: Figures,
-}
-
-struct Entry {
-    at: Millis,
-    number: u64,
-    task: Task,
 }
 
 enum Task {
@@ -115,8 +107,7 @@ impl Engine {
         let all = STATIONS + stations.len() + vehicles.len();
         let mut engine = Engine {
             now: Millis(0),
-            agenda: BinaryHeap::new(),
-            entries: 0,
+            agenda: Agenda::new(),
             sectors: Quadrant::ALL.map(|quadrant| Sector::new(quadrant, rule)),
             central: Central::new(rule),
             stations,
@@ -126,31 +117,23 @@ impl Engine {
             named: HashMap::new(),
             figures: Figures::default(),
         };
-        (0..STATIONS).for_each(|who| engine.add(Millis(0), Task::Connect(who)));
+        (0..STATIONS).for_each(|who| engine.agenda.add(Millis(0), Task::Connect(who)));
         // They do not all say how they are in the same millisecond.
         let first_vehicle = STATIONS + engine.stations.len();
         (STATIONS..first_vehicle)
-            .for_each(|who| engine.add(spread(who - STATIONS), Task::Connect(who)));
+            .for_each(|who| engine.agenda.add(spread(who - STATIONS), Task::Connect(who)));
         (first_vehicle..all)
-            .for_each(|who| engine.add(spread(who - first_vehicle), Task::Connect(who)));
+            .for_each(|who| engine.agenda.add(spread(who - first_vehicle), Task::Connect(who)));
         engine
     }
 
-    fn add(&mut self, at: Millis, task: Task) {
-        self.entries += 1;
-        self.agenda.push(Reverse(Entry { at, number: self.entries, task }));
-    }
-
     fn run_until(&mut self, end: Millis) {
-        while let Some(Reverse(entry)) = self.agenda.peek()
-            && entry.at <= end
-            && let Some(Reverse(entry)) = self.agenda.pop()
-        {
-            self.now = entry.at;
-            match entry.task {
+        while let Some((now, task)) = self.agenda.next(end) {
+            self.now = now;
+            match task {
                 Task::Connect(who) => self.handle(who, Event::Connected),
                 // One that has been put off has another entry.
-                Task::Due(who) if self.due[who] == Some(entry.at) => self.handle(who, Event::Due),
+                Task::Due(who) if self.due[who] == Some(now) => self.handle(who, Event::Due),
                 Task::Due(_) => {}
                 Task::Deliver(said) => self.deliver(said),
             }
@@ -170,7 +153,7 @@ impl Engine {
         if due != self.due[who] {
             self.due[who] = due;
             if let Some(at) = due {
-                self.add(at, Task::Due(who));
+                self.agenda.add(at, Task::Due(who));
             }
         }
         for effect in effects {
@@ -185,7 +168,7 @@ impl Engine {
     fn publish(&mut self, said: Said) {
         // Nobody here listens to these.
         if !matches!(said, Said::Position(_) | Said::Shortest(_)) {
-            self.add(self.now.plus(SIMULATED_MS), Task::Deliver(Arc::new(said)));
+            self.agenda.add(self.now.plus(SIMULATED_MS), Task::Deliver(Arc::new(said)));
         }
     }
 
@@ -237,23 +220,3 @@ impl Engine {
 fn spread(number: usize) -> Millis {
     Millis(number as u64 % BEAT_MS)
 }
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Entry {}

@@ -71,6 +71,12 @@ pub fn own_broker(plan: &Plan, trace: &Trace, clock: Clock) -> Result<Broker, Fa
     })
 }
 
+/// For who watches: the name of its connection is its own.
+pub fn watcher(around: &Around) -> Config {
+    let Around { broker, login, trace, clock } = around.clone();
+    Config { broker, identity: Identity { client: "malha-map".to_owned(), login }, trace, clock }
+}
+
 /// How many connections a plan makes, a page's included.
 fn connections(plan: &Plan) -> usize {
     let servers = Quadrant::ALL.len() + 2;
@@ -117,28 +123,27 @@ impl Cast<'_, '_> {
     fn start(self, plan: &Plan, now: Millis) -> Result<(), Failure> {
         for quadrant in Quadrant::ALL {
             let sector = Sector::new(quadrant, Rule::Least);
-            self.play(&format!("setor-{quadrant}"), sector, None)?;
+            self.play(&format!("setor-{quadrant}"), sector, |_, _| None)?;
         }
-        self.play("central", Central::new(Rule::Least), None)?;
+        self.play("central", Central::new(Rule::Least), |_, _| None)?;
         for (number, setup) in plan.stations().enumerate() {
-            self.play(&format!("posto-{number}"), Station::new(setup), None)?;
+            self.play(&format!("posto-{number}"), Station::new(setup), |_, _| None)?;
         }
         let vehicles: Vec<_> = plan.vehicles().collect();
         for (number, setups) in vehicles.chunks(FLEET_VEHICLES_MAX).enumerate() {
             let vehicles = setups.iter().map(|setup| Vehicle::new(setup.clone(), now)).collect();
-            let fleet = Fleet::new(vehicles);
-            let count: fn(&Fleet) -> Need = Fleet::need;
-            self.play(&format!("frota-{number}"), fleet, Some((number, count)))?;
+            let hear = move |line, fleet: &Fleet| Some(Report::Fleet(number, line, fleet.need()));
+            self.play(&format!("frota-{number}"), Fleet::new(vehicles), hear)?;
         }
         Ok(())
     }
 
-    /// Plays one role on a thread of its own. Of a fleet, what its vehicles say is told.
+    /// Plays one role on a thread of its own, and reports what is worth it of what it says.
     fn play<R: Role + Send + 'static>(
         &self,
         name: &str,
         role: R,
-        fleet: Option<(usize, fn(&R) -> Need)>,
+        hear: impl Fn(Line, &R) -> Option<Report> + Send + 'static,
     ) -> Result<(), Failure> {
         let Around { broker, login, trace, clock } = self.around.clone();
         let client = format!("malha-sim-{name}");
@@ -148,13 +153,11 @@ impl Cast<'_, '_> {
         let play = move || {
             // Whoever listens does so until we are gone.
             let report = |report| drop(reports.send(report));
-            let tell = |told: Told, role: &R| match (told, fleet) {
-                (Told::Said(line), Some((number, need))) => {
-                    report(Report::Fleet(number, line, need(role)));
-                }
+            let tell = |told: Told, role: &R| match told {
+                Told::Said(line) => hear(line, role).into_iter().for_each(report),
                 // All say the same, so one of them is enough.
-                (Told::Lost(why, _), _) if is_first => report(Report::Lost(why)),
-                _ => {}
+                Told::Lost(why, _) if is_first => report(Report::Lost(why)),
+                Told::Joined | Told::Lost(..) => {}
             };
             if let Err(failure) = client::run(&config, role, &tell, &stop) {
                 report(Report::Failed(failure));

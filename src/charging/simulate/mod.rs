@@ -4,9 +4,11 @@
 //! |---|---|
 //! | this one | who takes part |
 //! | [`fast`] | the roles on a simulated clock, without a network |
+//! | [`agenda`] | what is to happen when |
 //! | [`live`] | the roles over a broker |
 //! | [`figures`] | how long vehicles waited, and the table of it |
 
+pub mod agenda;
 pub mod fast;
 pub mod figures;
 pub mod live;

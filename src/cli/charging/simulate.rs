@@ -6,10 +6,11 @@ use crate::charging::limits::{
     MINUTES_PER_CAR_MAX, MINUTES_PER_CAR_MIN, SIMULATED_SECONDS, SIMULATED_SECONDS_MAX,
     SIMULATED_STATIONS, SIMULATED_STATIONS_MAX, SIMULATED_VEHICLES, SIMULATED_VEHICLES_MAX,
 };
+use crate::charging::pages;
 use crate::charging::simulate::figures::{Columns, Figures, table};
 use crate::charging::simulate::live::{self, Around};
 use crate::charging::simulate::{Plan, fast};
-use crate::cli::{Common, DONE, Endpoint, FAILED, Running};
+use crate::cli::{Common, DONE, Endpoint, FAILED, Running, announce, listen};
 use crate::net::failure::Failure;
 use crate::net::progress;
 use crate::net::stop::stop_pair;
@@ -25,6 +26,7 @@ use std::thread;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     malha charging simulate\n  \
+    malha charging simulate --web 127.0.0.1:8080 --seconds 3600\n  \
     malha charging simulate --fast\n  \
     malha charging simulate --fast --stations 1000 --vehicles 100000 --seconds 3600\n\n\
     Exit status: 0 done, 1 failed, 2 usage, 130 second Ctrl-C.")]
@@ -59,6 +61,9 @@ pub(crate) struct SimulateArgs {
     /// File whose first line is the password
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
+    /// Serves a live map there
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "fast")]
+    web: Option<Endpoint>,
     #[command(flatten)]
     common: Common,
 }
@@ -102,6 +107,10 @@ impl SimulateArgs {
             trace: running.trace.clone(),
             clock: running.clock,
         };
+        let page = self.web.as_ref().map(listen).transpose()?;
+        if let Some(page) = &page {
+            announce(running, page)?;
+        }
         let (over, is_over) = stop_pair();
         thread::scope(|scope| {
             if let Some(own) = &own {
@@ -114,11 +123,15 @@ impl SimulateArgs {
                 threads::spawn(scope, "broker".to_owned(), serve)
                     .map_err(Failure::from_io("cannot start the broker".to_owned()))?;
             }
+            let (config, stop) = (live::watcher(&around), is_over.clone());
+            let open = |page| pages::open(scope, page, config, stop);
+            let page = page.map(open).transpose()?;
             let bar = progress::bar(plan.seconds);
             let lost = |why: &str| running.screen.line(format_args!("no broker: {why}"));
             let figures = live::run(plan, &around, &running.stop, &|| bar.inc(1), &lost);
             bar.finish_and_clear();
             drop(over);
+            drop(page);
             figures
         })
     }

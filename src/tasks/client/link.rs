@@ -1,0 +1,145 @@
+//! A connection to a master: what it says, its packages kept on disk as they come; and what we
+//! say, results from disk as they go.
+
+use crate::net::accept::Seats;
+use crate::net::limits::TURN_MESSAGES_MAX;
+use crate::net::stream::{self, Decode, Reader};
+use crate::net::{dial, threads};
+use crate::tasks::limits::{HEARD_MAX, PIECE_BYTES, READ_BYTES};
+use crate::tasks::protocol::objects::{Objects, Step};
+use crate::tasks::protocol::{Heard, LONG_END, PACKAGE, text};
+use crate::tasks::server::{Pace, fill};
+use crate::tasks::store::{Spool, Spools};
+use crossbeam_channel::{Receiver, bounded};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::Scope;
+
+/// What a master says.
+pub struct Answers {
+    objects: Objects,
+    spools: Spools,
+    spool: Option<Spool>,
+    heard: VecDeque<Heard>,
+    news: Pace,
+}
+
+impl Answers {
+    /// Packages arrive in `spools`; a message has at most so many bytes.
+    pub fn new(spools: Spools, message_bytes_max: u64) -> Answers {
+        let objects = Objects::new(PACKAGE, message_bytes_max);
+        Answers { objects, spools, spool: None, heard: VecDeque::new(), news: Pace::default() }
+    }
+}
+
+impl Decode for Answers {
+    type Message = Heard;
+
+    fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some(step) = self.objects.step(&mut bytes) {
+            match step {
+                Step::Bytes(bytes) => {
+                    self.spool.get_or_insert_with(|| self.spools.begin()).push(bytes);
+                }
+                Step::Whole(object) => {
+                    let had_text = object.text == Some(true);
+                    let spool = self.spool.take();
+                    let archive =
+                        had_text.then(|| spool.unwrap_or_else(|| self.spools.begin()).finish());
+                    self.heard.push_back(Heard::of(object, archive));
+                }
+                Step::Flawed(why) => {
+                    self.spool = None;
+                    self.heard.push_back(Heard::No(why.to_owned(), true));
+                }
+                Step::Broken => {
+                    self.spool = None;
+                    self.heard.push_back(Heard::Broken);
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Heard> {
+        self.heard.pop_front()
+    }
+
+    fn has_news(&mut self) -> bool {
+        self.objects.has_news() && self.news.is_due()
+    }
+}
+
+/// A connection. Dropped, it hangs up.
+pub struct Link {
+    socket: Arc<TcpStream>,
+    /// What the master says; closed when it has hung up.
+    pub heard: Receiver<Heard>,
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// Where we are.
+    pub local: SocketAddr,
+}
+
+impl Link {
+    /// Connects to the first of `addrs` that answers; a thread of `scope` reads what it says.
+    pub fn dial<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        addrs: &[SocketAddr],
+        answers: Answers,
+    ) -> io::Result<Link> {
+        let socket = Arc::new(dial::dial(addrs)?);
+        let (addr, local) = (socket.peer_addr()?, socket.local_addr()?);
+        let (heard_in, heard) = bounded(HEARD_MAX);
+        let link = Link { socket: Arc::clone(&socket), heard, addr, local };
+        threads::spawn(scope, "peer-read".to_owned(), move || {
+            let at_once = (READ_BYTES, TURN_MESSAGES_MAX);
+            let mut reader = Reader::new(socket, answers, at_once, Seats::new(0));
+            let mut messages = Vec::new();
+            // When reading fails, the connection is gone.
+            while let Ok(true) = reader.read(&mut messages) {
+                if messages.is_empty() {
+                    messages.push(Heard::More);
+                }
+                for message in messages.drain(..) {
+                    if heard_in.send(message).is_err() {
+                        return;
+                    }
+                }
+            }
+        })?;
+        Ok(link)
+    }
+
+    /// Says all of `bytes`.
+    pub fn say(&self, bytes: &[u8]) -> io::Result<()> {
+        stream::write_all(&self.socket, bytes).map(drop)
+    }
+
+    /// Says `head`, what is in a file, and the end of such a message: a small one in one write.
+    pub fn say_file(&self, head: Vec<u8>, path: &Path) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut bytes = head;
+        loop {
+            let size = fill(&mut file, &mut piece)?;
+            text::encode(&piece[..size], &mut bytes);
+            if size < piece.len() {
+                bytes.extend_from_slice(LONG_END);
+                return self.say(&bytes);
+            }
+            self.say(&bytes)?;
+            bytes.clear();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // Ends the reading thread. Fails if the master was faster, which is as good.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}

@@ -1,0 +1,244 @@
+//! A connection's bytes: questions in, with their archives to disk; answers out, with theirs from
+//! it. Runs in the connection's thread, which alone waits when the disk is slow.
+
+use crate::net::asked::Encode;
+use crate::net::stream::Decode;
+use crate::tasks::limits::{NEWS_BYTES, NEWS_MS, PIECE_BYTES, READ_BYTES, STALL_MS_MAX};
+use crate::tasks::protocol::objects::{Objects, Step};
+use crate::tasks::protocol::{Answer, LONG_END, LeaseId, Question, RESULT, text};
+use crate::tasks::store::{Spool, Spools};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What becomes of a package on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Some more of it has gone.
+    Moved,
+    /// It cannot be read.
+    Unread(ErrorKind),
+}
+
+/// Whom a connection tells about its packages.
+pub type Tell = Arc<dyn Fn(LeaseId, Way) + Send + Sync>;
+
+/// What a connection is told at its start.
+#[derive(Clone)]
+pub(super) struct Desk {
+    /// Where tasks are.
+    pub(super) tasks: Arc<Path>,
+    /// Where results arrive.
+    pub(super) spools: Spools,
+    /// A message, in bytes.
+    pub(super) message_bytes_max: u64,
+    /// How long a connection may say nothing, in ms.
+    pub(super) idle_ms_max: u64,
+    /// Whether a connection must prove that it knows a token.
+    pub(super) has_token: bool,
+    pub(super) tell: Tell,
+}
+
+/// One connection's questions and answers.
+pub(super) struct Codec {
+    desk: Desk,
+    objects: Objects,
+    spool: Option<Spool>,
+    questions: VecDeque<Question>,
+    news: Pace,
+    /// When something came last.
+    heard_at: Instant,
+    /// The last question has been read.
+    is_over: bool,
+    /// Nothing is kept of who has not proved that he knows the token.
+    is_in: bool,
+    package: Option<Package>,
+}
+
+/// How often a sign of life is told.
+#[derive(Debug)]
+pub struct Pace(Instant);
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace(Instant::now())
+    }
+}
+
+impl Pace {
+    /// Whether it is time for one; the next is due later.
+    pub fn is_due(&mut self) -> bool {
+        let is_due = self.0.elapsed() >= Duration::from_millis(NEWS_MS);
+        if is_due {
+            self.0 = Instant::now();
+        }
+        is_due
+    }
+}
+
+/// A task on its way to its peer.
+struct Package {
+    file: File,
+    lease: LeaseId,
+    /// Bytes of it that one read took; its end is told by an empty one.
+    piece: Box<[u8]>,
+    /// Bytes that have gone since that was told.
+    untold: u64,
+}
+
+impl Codec {
+    pub(super) fn new(desk: Desk) -> Codec {
+        Codec {
+            objects: Objects::new(RESULT, desk.message_bytes_max),
+            spool: None,
+            questions: VecDeque::new(),
+            news: Pace::default(),
+            heard_at: Instant::now(),
+            is_over: false,
+            is_in: !desk.has_token,
+            package: None,
+            desk,
+        }
+    }
+
+    fn read(&self, name: &str, lease: LeaseId) -> io::Result<Package> {
+        let file = File::open(self.desk.tasks.join(name))?;
+        // Nothing at all is read of most tasks here: one that is small needs no more room.
+        let size = (file.metadata()?.len() as usize).saturating_add(1);
+        let piece = vec![0; size.next_multiple_of(3).min(PIECE_BYTES)].into_boxed_slice();
+        Ok(Package { file, lease, piece, untold: 0 })
+    }
+}
+
+impl Decode for Codec {
+    type Message = Question;
+
+    fn feed(&mut self, mut bytes: &[u8]) {
+        if self.is_over {
+            return;
+        }
+        self.heard_at = Instant::now();
+        while let Some(step) = self.objects.step(&mut bytes) {
+            match step {
+                Step::Bytes(bytes) => {
+                    if self.is_in {
+                        self.spool.get_or_insert_with(|| self.desk.spools.begin()).push(bytes);
+                    }
+                }
+                Step::Whole(object) => {
+                    let had_text = object.text == Some(true);
+                    // An empty archive is one, too.
+                    let fresh = || self.is_in.then(|| self.desk.spools.begin());
+                    let spool = self.spool.take().or_else(|| had_text.then(fresh).flatten());
+                    let nothing = Err("nothing is kept before the token".to_owned());
+                    let archive = had_text.then(|| spool.map_or(nothing, Spool::finish));
+                    self.questions.push_back(Question::of(object, archive));
+                }
+                Step::Flawed(why) => {
+                    self.spool = None;
+                    self.questions.push_back(Question::Unknown(why.to_owned()));
+                }
+                Step::Broken => {
+                    self.spool = None;
+                    self.is_over = true;
+                    self.questions.push_back(Question::Broken);
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Question> {
+        self.questions.pop_front()
+    }
+
+    fn read_bytes_max(&self) -> usize {
+        READ_BYTES
+    }
+
+    fn patience_ms(&self) -> Option<u64> {
+        Some(if self.objects.is_open() { STALL_MS_MAX } else { self.desk.idle_ms_max })
+    }
+
+    /// Also called at the end of the stream, which is no silence.
+    fn silence(&mut self) {
+        let patience = self.patience_ms().map(Duration::from_millis);
+        if !self.is_over && patience.is_some_and(|patience| self.heard_at.elapsed() >= patience) {
+            self.is_over = true;
+            self.spool = None;
+            self.questions.push_back(Question::Silent);
+        }
+    }
+
+    fn has_news(&mut self) -> bool {
+        self.objects.has_news() && self.news.is_due()
+    }
+}
+
+impl Encode<Answer> for Codec {
+    fn encode(&mut self, answer: &Answer, bytes: &mut Vec<u8>) {
+        match answer {
+            Answer::Package(name, lease) => match self.read(name.text(), *lease) {
+                Ok(package) => {
+                    answer.write(bytes);
+                    self.package = Some(package);
+                }
+                Err(error) => {
+                    (self.desk.tell)(*lease, Way::Unread(error.kind()));
+                    Answer::Later("the task cannot be read".to_owned()).write(bytes);
+                }
+            },
+            Answer::Registered => {
+                self.is_in = true;
+                answer.write(bytes);
+            }
+            _ => answer.write(bytes),
+        }
+    }
+
+    /// The next piece of a package.
+    fn more(&mut self, bytes: &mut Vec<u8>) -> io::Result<bool> {
+        let Some(package) = &mut self.package else { return Ok(false) };
+        let size = match fill(&mut package.file, &mut package.piece) {
+            Ok(size) => size,
+            Err(error) => {
+                // Half of it has gone, so the connection must go as well.
+                (self.desk.tell)(package.lease, Way::Unread(error.kind()));
+                return Err(error);
+            }
+        };
+        text::encode(&package.piece[..size], bytes);
+        if size < package.piece.len() {
+            bytes.extend_from_slice(LONG_END);
+            self.package = None;
+            return Ok(false);
+        }
+        package.untold += size as u64;
+        if package.untold >= NEWS_BYTES && self.news.is_due() {
+            package.untold = 0;
+            (self.desk.tell)(package.lease, Way::Moved);
+        }
+        Ok(true)
+    }
+
+    /// Programs in the wild take what one `recv` gives them for one answer.
+    fn joins(&self) -> bool {
+        false
+    }
+}
+
+/// Reads until `bytes` is full or the file ends.
+pub fn fill(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut size = 0;
+    while size < bytes.len() {
+        match file.read(&mut bytes[size..]) {
+            Ok(0) => break,
+            Ok(more) => size += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(size)
+}

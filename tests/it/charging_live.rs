@@ -217,6 +217,8 @@ fn a_subscriber_that_never_reads_delays_nobody_and_is_cut() {
     let sockets = fs::read_dir(format!("/proc/{}/fd", broker.program.pid())).unwrap().count();
     // Each write has its time, and the first ones still find room in the system's buffers.
     until_at_most(4 * WAIT, "the end of who never reads", || {
+        speaker.says(&message);
+        reader.hears(&message);
         let now = fs::read_dir(format!("/proc/{}/fd", broker.program.pid())).unwrap().count();
         (now < sockets).then_some(())
     });
@@ -237,8 +239,12 @@ fn who_asks_and_never_reads_is_cut() {
     while std::io::Write::write_all(&mut deaf.person.socket, &questions).is_ok() {
         other.pings();
     }
+    broker.traces("ev=cut link=p1 why=unread");
     broker.traces("ev=close link=p1");
     other.pings();
+    drop(other);
+    let err = broker.stop();
+    assert!(err.iter().any(|line| line.ends_with("unread=1")), "{err:#?}");
 }
 
 /// Its machine is gone: no packet says so.

@@ -133,6 +133,8 @@ struct Coordinator<'env> {
     lines: HashMap<LinkId, Line>,
     /// Those that have something pending.
     ready: Vec<LinkId>,
+    /// Those that were cut because they read nothing.
+    unread: u64,
     checks: Option<Sender<Job<LinkId>>>,
     /// The thread that checks passwords rests no longer when this is dropped.
     _over: Stopper,
@@ -154,6 +156,7 @@ impl<'env> Coordinator<'env> {
             _gate: gate,
             lines: HashMap::new(),
             ready: Vec::new(),
+            unread: 0,
             checks: None,
             _over: over,
             inbox: Inbox::new(inbox),
@@ -188,7 +191,7 @@ impl<'env> Coordinator<'env> {
             match self.inbox.next(stop, timeout) {
                 Woken::Item(input) => self.take(input),
                 Woken::Due | Woken::Closed => self.handle(Event::Tick),
-                Woken::Stop => return self.state.counters(),
+                Woken::Stop => return Counters { unread: self.unread, ..self.state.counters() },
             }
             for _ in 1..BATCH_EVENTS_MAX {
                 let Some(input) = self.inbox.ready() else { break };
@@ -311,6 +314,10 @@ impl<'env> Coordinator<'env> {
         if line.pending.len() > PENDING_BYTES_MAX + self.config.packet_bytes_max {
             self.config.trace.event(format_args!("ev=cut link=p{} why=unread", link.0));
             line.outbox.cut();
+            // What is pending is of no use to anybody.
+            self.unread += 1;
+            self.lines.remove(&link);
+            return;
         }
         if line.has_ended && line.pending.is_empty() {
             // The writer still writes what it has, then hangs up.

@@ -60,7 +60,8 @@ pub(super) struct BrokerArgs {
     /// Asks for a name and password out of this file; see `malha command adduser`
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// Refuses subscriptions to this filter and to all within it; may be given more than once
+    /// Refuses subscriptions to this filter and to all within it; may be given more than once. A
+    /// wider filter, as `#`, is not refused, and still hears what is said there
     #[arg(long, value_name = "FILTER", value_parser = filter)]
     deny_subscribe: Vec<String>,
     /// Connections at a time

@@ -93,6 +93,8 @@ pub struct Counters {
     pub refused: u64,
     /// Clients that said nothing for too long.
     pub silent: u64,
+    /// Clients that asked and asked and read no answer; counted where the answers wait.
+    pub unread: u64,
     /// Connections taken over by a new one of the same client.
     pub taken_over: u64,
     /// Messages of QoS 0 dropped for clients that are too slow.
@@ -114,6 +116,7 @@ impl Counters {
             ("malformed", self.malformed),
             ("refused", self.refused),
             ("silent", self.silent),
+            ("unread", self.unread),
             ("taken-over", self.taken_over),
             ("dropped-qos0", self.dropped),
             ("lost-qos1-2", self.lost),

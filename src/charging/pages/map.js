@@ -36,16 +36,19 @@ function draw() {
   const x = (longitude) => margin + ((longitude + 100) / 200) * (size - 2 * margin);
   const y = (latitude) => margin + ((100 - latitude) / 200) * (size - 2 * margin);
   quadrants(c, size, colour);
+  const small = Math.max(1.2, Math.min(2.5, size / (4 * Math.sqrt(last.vehicles.length + 1))));
   for (const [latitude, longitude, doing, station] of last.vehicles) {
     const is_for_chosen = chosen !== null && station >= 0 && last.stations[station].id === chosen;
-    vehicle(c, x(longitude), y(latitude), DOING[doing], colour, is_for_chosen);
+    vehicle(c, x(longitude), y(latitude), DOING[doing], colour, is_for_chosen ? 5 : small);
     if (is_for_chosen) {
       const [to_latitude, to_longitude] = last.stations[station].at;
       line(c, x(longitude), y(latitude), x(to_longitude), y(to_latitude), colour.accent);
     }
   }
   const side = Math.max(5, Math.min(9, size / (4 * Math.sqrt(last.stations.length + 1))));
-  for (const station of last.stations) {
+  // The chosen one last, so that no other hides it.
+  const is_chosen = (station) => station.id === chosen;
+  for (const station of last.stations.toSorted((one, other) => is_chosen(one) - is_chosen(other))) {
     const [latitude, longitude] = station.at;
     spot(c, x(longitude), y(latitude), side, station, colour);
   }
@@ -76,8 +79,7 @@ function line(c, x0, y0, x1, y1, colour) {
 }
 
 /** Each kind has a shape of its own, not only a colour. */
-function vehicle(c, x, y, doing, colour, is_big) {
-  const r = is_big ? 5 : 2.5;
+function vehicle(c, x, y, doing, colour, r) {
   c.fillStyle = doing === "goes" ? colour.accent : colour.quiet;
   c.beginPath();
   if (doing === "asks") {

@@ -189,7 +189,7 @@ fn what_no_broker_says_ends_the_connection() {
 }
 
 #[test]
-fn a_message_that_is_none_is_acknowledged_and_told() {
+fn a_message_that_is_none_is_acknowledged_told_and_counted() {
     let mut session = session();
     join(&mut session, Millis(0));
     let message = Message::new("setor/9", b"{}");
@@ -197,6 +197,7 @@ fn a_message_that_is_none_is_acknowledged_and_told() {
     let effects = heard(&mut session, Millis(0), Packet::Publish(publish));
     assert_eq!(sent(&effects), [Packet::PubAck(3)]);
     assert_eq!(session.role().0.last().unwrap(), "bad setor/9");
+    assert_eq!(session.bad(), 1);
 }
 
 #[test]

@@ -52,21 +52,11 @@ pub fn run<R: Role>(
 ) -> Result<(), Failure> {
     let session = Session::new(role, config.identity.clone());
     let mut play = Play { config, session, tell, stop, pause_ms: RECONNECT_MS_MIN };
-    loop {
-        match play.connect() {
-            End::Stopped => return Ok(()),
-            End::Refused(why) => {
-                let what = format!("cannot join the broker at {}", show(&config.broker));
-                return Err(Failure { what, why: why.to_string() });
-            }
-            End::Lost(why) => {
-                tell(Told::Lost(why, play.pause_ms), play.session.role());
-                if play.rest() {
-                    return Ok(());
-                }
-            }
-        }
+    let outcome = play.run();
+    if play.session.bad() > 0 {
+        config.trace.warn(format_args!("bad-messages={}", play.session.bad()));
     }
+    outcome
 }
 
 fn show(addrs: &[SocketAddr]) -> String {
@@ -91,6 +81,24 @@ struct Play<'a, R> {
 type Broker = Caller<Result<Packet, Malformed>>;
 
 impl<R: Role> Play<'_, R> {
+    fn run(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.connect() {
+                End::Stopped => return Ok(()),
+                End::Refused(why) => {
+                    let what = format!("cannot join the broker at {}", show(&self.config.broker));
+                    return Err(Failure { what, why: why.to_string() });
+                }
+                End::Lost(why) => {
+                    (self.tell)(Told::Lost(why, self.pause_ms), self.session.role());
+                    if self.rest() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
     /// One connection, from its beginning to its end.
     fn connect(&mut self) -> End {
         let end = thread::scope(|scope| {

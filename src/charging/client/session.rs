@@ -111,6 +111,7 @@ pub struct Session<R> {
     ping_at: Millis,
     /// Until when a ping is to be answered.
     pong_by: Option<Millis>,
+    bad: u64,
     effects: Vec<Effect>,
 }
 
@@ -125,6 +126,7 @@ impl<R: Role> Session<R> {
             unacknowledged: VecDeque::new(),
             ping_at: Millis(0),
             pong_by: None,
+            bad: 0,
             effects: Vec::new(),
         }
     }
@@ -132,6 +134,11 @@ impl<R: Role> Session<R> {
     /// The role.
     pub fn role(&self) -> &R {
         &self.role
+    }
+
+    /// Messages that were none (spec: Topics and payloads).
+    pub fn bad(&self) -> u64 {
+        self.bad
     }
 
     /// When [`Event::Due`] is due.
@@ -239,7 +246,10 @@ impl<R: Role> Session<R> {
         let topic = publish.message.topic();
         let event = match Said::decode(topic, publish.message.payload()) {
             Ok(said) => roles::Event::Heard(Arc::new(said), publish.retain),
-            Err(bad) => roles::Event::Bad(topic.to_owned(), bad),
+            Err(bad) => {
+                self.bad += 1;
+                roles::Event::Bad(topic.to_owned(), bad)
+            }
         };
         self.play(now, event);
     }

@@ -177,6 +177,8 @@ pub const UNACKNOWLEDGED_MAX: usize = 256;
 pub const RECONNECT_MS_MIN: u64 = 250;
 /// The longest such pause.
 pub const RECONNECT_MS_MAX: u64 = 8_000;
+/// A connection that ended so soon after the broker let us in does not end the growing pauses.
+pub const SHORT_MS: u64 = 5_000;
 /// Packets of a broker that wait for a role.
 pub const AHEAD_PACKETS_MAX: usize = 1_024;
 

@@ -259,3 +259,24 @@ fn a_role_without_a_broker_tries_again_and_ends_when_told() {
     central.signal("-INT");
     central.exits(0);
 }
+
+#[test]
+fn two_of_the_same_name_make_growing_pauses_and_are_told() {
+    let Some(broker) = Broker::start(Kind::Ours) else { return };
+    let mut first = broker.role("central", &[]);
+    let mut second = broker.role("central", &[]);
+    let hint = "(it has hung up; is there another one of the same name?); next attempt in";
+    let lost = |line: &str| line.contains(hint);
+    first.prints_one("the first pause", |line| lost(line) && line.ends_with(" 0.25 s"));
+    first.prints_one("a longer one", |line| lost(line) && line.ends_with(" 0.5 s"));
+    second.prints_one("a longer one", |line| lost(line) && line.ends_with(" 0.5 s"));
+}
+
+#[test]
+fn a_simulation_without_its_broker_is_a_failure() {
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let args = ["charging", "simulate", "--seconds", "1", "--broker", &addr];
+    let (code, _, err) = crate::harness::run(MALHA, &args, "");
+    assert_eq!(code, Some(1));
+    assert!(err[0].starts_with(&format!("error: cannot reach the broker at {addr}: ")), "{err:?}");
+}

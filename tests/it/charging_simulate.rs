@@ -80,6 +80,7 @@ fn the_program_can_be_interrupted() {
     let mut program = Program::start(MALHA, &args);
     program.prints_one("the plan", |line| line.contains("stations"));
     program.signal("-INT");
+    assert_eq!(program.complains(), "error: cannot show a table: the simulation was stopped");
     program.exits(1);
 }
 

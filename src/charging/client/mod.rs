@@ -4,12 +4,12 @@ pub mod session;
 
 use crate::charging::client::session::{Effect, Event, Identity, Session, Why};
 use crate::charging::limits::{
-    AHEAD_PACKETS_MAX, LEVELS_MAX, PACKET_BYTES_LIMIT, RECONNECT_MS_MAX, RECONNECT_MS_MIN,
+    AHEAD_PACKETS_MAX, LEVELS_MAX, PACKET_BYTES_LIMIT, RECONNECT_MS_MAX, RECONNECT_MS_MIN, SHORT_MS,
 };
 use crate::charging::protocol::{Decoder, Malformed, Packet, encode};
 use crate::charging::roles::{Line, Role};
 use crate::net::caller::Caller;
-use crate::net::clock::Clock;
+use crate::net::clock::{Clock, Millis};
 use crate::net::failure::Failure;
 use crate::net::stop::Stop;
 use crate::net::trace::Trace;
@@ -51,7 +51,8 @@ pub fn run<R: Role>(
     stop: &Stop,
 ) -> Result<(), Failure> {
     let session = Session::new(role, config.identity.clone());
-    let mut play = Play { config, session, tell, stop, pause_ms: RECONNECT_MS_MIN };
+    let (pause_ms, joined_at) = (RECONNECT_MS_MIN, None);
+    let mut play = Play { config, session, tell, stop, pause_ms, joined_at };
     let outcome = play.run();
     if play.session.bad() > 0 {
         config.trace.warn(format_args!("bad-messages={}", play.session.bad()));
@@ -76,6 +77,8 @@ struct Play<'a, R> {
     tell: &'a dyn Fn(Told, &R),
     stop: &'a Stop,
     pause_ms: u64,
+    /// Since when the broker has let us in.
+    joined_at: Option<Millis>,
 }
 
 type Broker = Caller<Result<Packet, Malformed>>;
@@ -89,7 +92,8 @@ impl<R: Role> Play<'_, R> {
                     let what = format!("cannot join the broker at {}", show(&self.config.broker));
                     return Err(Failure { what, why: why.to_string() });
                 }
-                End::Lost(why) => {
+                End::Lost(mut why) => {
+                    why += self.hint();
                     (self.tell)(Told::Lost(why, self.pause_ms), self.session.role());
                     if self.rest() {
                         return Ok(());
@@ -97,6 +101,17 @@ impl<R: Role> Play<'_, R> {
                 }
             }
         }
+    }
+
+    /// What may be behind a connection that was short; a longer one ends all pauses. Of two who say
+    /// that they are the same, each throws the other out [MQTT-3.1.4-2].
+    fn hint(&mut self) -> &'static str {
+        let Some(joined_at) = self.joined_at.take() else { return "" };
+        if self.config.clock.now() < joined_at.plus(SHORT_MS) {
+            return "; is there another one of the same name?";
+        }
+        self.pause_ms = RECONNECT_MS_MIN;
+        ""
     }
 
     /// One connection, from its beginning to its end.
@@ -163,7 +178,7 @@ impl<R: Role> Play<'_, R> {
     fn show(&mut self, effect: Effect) {
         match effect {
             Effect::Joined => {
-                self.pause_ms = RECONNECT_MS_MIN;
+                self.joined_at = Some(self.config.clock.now());
                 (self.tell)(Told::Joined, self.session.role());
             }
             Effect::Told(line) => (self.tell)(Told::Said(line), self.session.role()),

@@ -10,12 +10,14 @@ use crate::charging::pages;
 use crate::charging::simulate::figures::{Columns, Figures, table};
 use crate::charging::simulate::live::{self, Around};
 use crate::charging::simulate::{Plan, fast};
-use crate::cli::{Common, DONE, Endpoint, FAILED, Running, announce, listen};
+use crate::cli::{Common, DONE, Endpoint, Running, announce, listen};
+use crate::net::dial;
 use crate::net::failure::Failure;
 use crate::net::progress;
 use crate::net::stop::stop_pair;
 use crate::net::threads;
 use clap::Args;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
 
@@ -83,7 +85,8 @@ impl SimulateArgs {
         // Who has interrupted it wants to know what was, and to wait for nothing more.
         let compared = if running.stop.is_asked() { None } else { compare(&plan, &running)? };
         if live.is_none() && compared.is_none() {
-            return running.shown(FAILED);
+            let what = "cannot show a table".to_owned();
+            return Err(Failure { what, why: "the simulation was stopped".to_owned() });
         }
         let live = live.map(|figures| ("live", figures)).into_iter();
         let columns: Vec<_> = live.chain(compared.into_iter().flatten()).collect();
@@ -98,7 +101,7 @@ impl SimulateArgs {
             None => Some(live::own_broker(plan, &running.trace, running.clock)?),
         };
         let broker = match (&self.broker, &own) {
-            (Some(endpoint), _) => endpoint.resolve()?,
+            (Some(endpoint), _) => reachable(endpoint)?,
             (None, own) => own.iter().map(Broker::addr).collect(),
         };
         let around = Around {
@@ -135,6 +138,14 @@ impl SimulateArgs {
             figures
         })
     }
+}
+
+/// A broker that is not there at the start is a mistake; one that goes later comes back.
+fn reachable(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
+    let addrs = endpoint.resolve()?;
+    let what = format!("cannot reach the broker at {endpoint}");
+    dial::dial(&addrs).map_err(Failure::from_io(what))?;
+    Ok(addrs)
 }
 
 /// The same plan by all three rules on a simulated clock. None if it was interrupted.

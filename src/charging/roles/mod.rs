@@ -24,6 +24,7 @@ pub mod vehicle;
 pub mod fleet;
 pub mod map;
 
+use crate::charging::limits::MINUTE_MS;
 use crate::charging::payload::{Bad, Outcome, Reason, Said};
 use crate::charging::world::Id;
 use crate::net::clock::Millis;
@@ -177,7 +178,8 @@ impl fmt::Display for Line {
             Line::Refused(station, None) => write!(f, "hears nothing from {station}"),
             Line::Arrives(station) => write!(f, "is at {station}"),
             Line::Plugs(waited) => {
-                write!(f, "is being charged, after {} ms in the queue", waited.queued_ms)
+                let minutes = waited.queued_ms as f64 / MINUTE_MS as f64;
+                write!(f, "is being charged, after {minutes:.0} min in the queue")
             }
             Line::Drawn(now) => write!(f, "the map of {now}"),
             Line::Charged(station) => write!(f, "is charged at {station}"),

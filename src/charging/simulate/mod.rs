@@ -40,10 +40,11 @@ pub struct Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { stations, vehicles, seconds, seed, .. } = self;
-        let (hours, minutes) = (seconds * 1_000 / MINUTE_MS / 60, self.minutes_per_car());
+        let (hours, minutes) =
+            ((seconds * 1_000 / MINUTE_MS) as f64 / 60.0, self.minutes_per_car());
         write!(
             f,
-            "{stations} stations, {vehicles} vehicles, {seconds} s ({hours} h of theirs), \
+            "{stations} stations, {vehicles} vehicles, {seconds} s ({hours:.1} h of theirs), \
              seed {seed}, {minutes:.1} minutes a car"
         )
     }

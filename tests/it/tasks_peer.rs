@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 /// A peer that is told where its master is.
-fn peer(folder: &Folder, master: SocketAddr, more: &[&str]) -> Program {
+pub fn peer(folder: &Folder, master: SocketAddr, more: &[&str]) -> Program {
     let (work, addr) = (folder.path().join("work"), master.to_string());
     let args = ["tasks", "peer", "--master", &addr, "--work", work.to_str().unwrap()];
     Program::start(MALHA, &[&args, more].concat())
@@ -61,7 +61,7 @@ fn a_task_that_cannot_run_fails_with_its_reason() {
 }
 
 /// A task that goes on until its folder has a file `go` beside it, which no sandbox would allow.
-fn waiting(folder: &Folder) -> Vec<u8> {
+pub fn waiting(folder: &Folder) -> Vec<u8> {
     let mut zip = Zip::new();
     let go = folder.path().join("go");
     let script = format!("import os, time\nwhile not os.path.exists({go:?}): time.sleep(0.02)\n");
@@ -133,6 +133,7 @@ fn both_must_know_the_token() {
     peer(&folder, master.addr, &[]).prints("the master refuses: this master asks for a token");
     let mut mistaken = peer(&folder, master.addr, &["--token-file", &wrong]);
     mistaken.prints("the master does not know the token");
+    drop(mistaken);
     let _good = peer(&folder, master.addr, &["--token-file", &right]);
     master.program.exits(0);
     assert_eq!(results(&folder), ["a.zip"]);

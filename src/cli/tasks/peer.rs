@@ -84,8 +84,12 @@ impl PeerArgs {
         let report = client::run(&config, &running.stop, &stop_now)?;
         if report.undelivered > 0 {
             running.screen.finish();
-            let what = format!("cannot deliver {} results", report.undelivered);
-            let why = format!("no master; they are in {}", config.folder.display());
+            let (results, tasks) = match report.undelivered {
+                1 => ("1 result".to_owned(), "its task"),
+                many => (format!("{many} results"), "their tasks"),
+            };
+            let what = format!("cannot deliver {results}");
+            let why = format!("no master; it gives {tasks} out again");
             return Err(Failure { what, why });
         }
         let code = if stop_now.is_asked() { INTERRUPTED as u8 } else { DONE };

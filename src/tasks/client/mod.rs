@@ -68,7 +68,7 @@ pub struct Report {
     pub delivered: u64,
     /// Results that it did not want.
     pub refused: u64,
-    /// Results that it could not be given.
+    /// Results that it could not be given. They are gone; it gives their tasks out again.
     pub undelivered: u64,
 }
 
@@ -140,10 +140,9 @@ pub fn run(config: &Config, stop: &Stop, stop_now: &Stop) -> Result<Report, Fail
         };
         peer.run(stop, &ended)
     });
-    if report.undelivered == 0 {
-        // What cannot be removed now is removed at the next start.
-        folders.iter().for_each(|folder| drop(remove_all(folder)));
-    }
+    // Results as well: another master may have another task of that name. What cannot be removed now
+    // is removed at the next start.
+    folders.iter().for_each(|folder| drop(remove_all(folder)));
     Ok(report)
 }
 

@@ -157,10 +157,7 @@ impl Store {
     /// Makes the folders that are missing, and tidies up after a master that was killed.
     pub fn open(tasks: &Path, results: &Path) -> Result<Store, Failure> {
         let (failed, incoming) = (results.join(FAILED), results.join(INCOMING));
-        for folder in [tasks, results] {
-            let what = format!("cannot make the folder {}", folder.display());
-            fs::create_dir_all(folder).map_err(Failure::from_io(what))?;
-        }
+        are_one(tasks, results)?;
         let what = || format!("cannot work in {}", results.display());
         let Some(lock) = lock(results).map_err(Failure::from_io(what()))? else {
             return Err(Failure { what: what(), why: "another master does".to_owned() });
@@ -297,6 +294,17 @@ impl Drop for Store {
         // What cannot be removed now is removed at the next start.
         let _ = remove_all(&self.results.join(INCOMING));
     }
+}
+
+/// Makes the folders that are missing, and tells whether both are one and the same. Then each task
+/// would look like its own result.
+pub fn are_one(tasks: &Path, results: &Path) -> Result<bool, Failure> {
+    let make = |folder: &Path| {
+        let what = format!("cannot make the folder {}", folder.display());
+        let made = fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
+        made.map_err(Failure::from_io(what))
+    };
+    Ok(make(tasks)? == make(results)?)
 }
 
 /// Holds a folder until it is dropped, so that only one master or peer works there. None: somebody

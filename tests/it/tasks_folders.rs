@@ -1,10 +1,12 @@
 //! Folders that two programs want, that are one and the same, or that somebody takes away (tasks
 //! spec: Options).
 
-use crate::harness::until;
-use crate::tasks_live::{Master, folder, put, results, task};
+use crate::harness::{run, until};
+use crate::tasks_live::{MALHA, Master, folder, put, results, task};
 use crate::tasks_peer::{peer, waiting};
+use crate::tasks_zip::Folder;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 #[test]
 fn a_second_peer_leaves_the_folder_of_the_first_alone() {
@@ -68,4 +70,39 @@ fn a_result_that_vanished_is_given_back() {
     assert!(complaint.contains("the result of a.zip is gone"), "{complaint}");
     master.program.exits(0);
     assert_eq!(results(&folder), ["a.zip"]);
+}
+
+#[test]
+fn a_peer_that_leaves_without_its_master_promises_nothing() {
+    let folder = folder(&[]);
+    put(&folder, "a.zip", &waiting(&folder));
+    let mut master = Master::start(&folder, &[]);
+    let mut peer = peer(&folder, master.addr, &["--no-sandbox"]);
+    peer.prints("a.zip: begun");
+    master.kill();
+    fs::write(folder.path().join("go"), "").unwrap();
+    peer.prints("a.zip: done");
+    ["-INT", "-INT"].iter().for_each(|signal| peer.signal(signal));
+    let (code, _, err) = peer.ends();
+    assert_eq!((code, err.len()), (Some(1), 1), "{err:?}");
+    let line = "cannot deliver 1 result: no master; it gives its task out again";
+    assert!(err[0].ends_with(line), "{err:?}");
+    assert_eq!(folder.names("work"), Vec::<String>::new());
+}
+
+/// Tasks that lie in the folder of results would count as results.
+#[test]
+fn tasks_and_results_are_two_folders() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(path("one")).unwrap();
+    symlink(path("one"), path("link")).unwrap();
+    for (tasks, results) in [("both", "both"), ("both", "both/../both"), ("one", "link")] {
+        let (tasks, results) = (path(tasks), path(results));
+        let args = ["tasks", "master", "--tasks", &tasks, "--results", &results];
+        let (code, _, err) = run(MALHA, &args, "");
+        assert_eq!((code, err.len()), (Some(2), 1), "{err:?}");
+        let line = format!("--tasks {tasks} and --results {results} are one folder");
+        assert!(err[0].contains(&line), "{err:?}");
+    }
 }

@@ -140,8 +140,8 @@ pub fn run(config: &Config, stop: &Stop, stop_now: &Stop) -> Result<Report, Fail
         };
         peer.run(stop, &ended)
     });
-    // Results as well: another master may have another task of that name. What cannot be removed now
-    // is removed at the next start.
+    // Results as well: another master may have another task of that name. What cannot be removed
+    // now is removed at the next start.
     folders.iter().for_each(|folder| drop(remove_all(folder)));
     Ok(report)
 }

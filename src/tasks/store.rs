@@ -158,6 +158,8 @@ impl Store {
     pub fn open(tasks: &Path, results: &Path) -> Result<Store, Failure> {
         let (failed, incoming) = (results.join(FAILED), results.join(INCOMING));
         are_one(tasks, results)?;
+        let unseen = format!("cannot look into the folder {}", tasks.display());
+        fs::read_dir(tasks).map_err(Failure::from_io(unseen))?;
         let what = || format!("cannot work in {}", results.display());
         let Some(lock) = lock(results).map_err(Failure::from_io(what()))? else {
             return Err(Failure { what: what(), why: "another master does".to_owned() });

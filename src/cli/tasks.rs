@@ -79,7 +79,7 @@ struct Trust {
     trust_network: bool,
     /// Longest message, in MiB
     #[arg(long, value_name = "MIB", default_value_t = MESSAGE_MIB_MAX)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(value_parser = number::<1_000_000>)]
     max_message: u64,
 }
 
@@ -95,6 +95,12 @@ impl Trust {
     fn message_bytes_max(&self) -> u64 {
         self.max_message * 1024 * 1024
     }
+}
+
+/// A number from 1 to `MAX`.
+fn number<const MAX: u64>(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (1..=MAX).contains(number));
+    number.ok_or_else(|| format!("not a number from 1 to {MAX}"))
 }
 
 /// A usage error.

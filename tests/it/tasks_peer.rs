@@ -284,3 +284,19 @@ fn a_python_that_is_not_there_is_said_at_the_start() {
     assert_eq!((code, err.len()), (Some(1), 1), "{err:?}");
     assert!(err[0].contains("/no/python") && err[0].contains("--python"), "{err:?}");
 }
+
+#[test]
+fn wrong_options_are_told_what_is_wanted() {
+    let wrong: [(&[&str], &str); 5] = [
+        (&["--slots", "x"], "not a number from 1 to "),
+        (&["--slots", "0"], "not a number from 1 to "),
+        (&["--max-message", "a"], "not a number from 1 to 1000000"),
+        (&["--master", "127.0.0.1:0"], "the port to connect to is 0"),
+        (&["--master", "127.0.0.1:9", "--broadcast", "127.0.0.1"], "cannot be used with"),
+    ];
+    for (args, why) in wrong {
+        let (code, _, err) = run(MALHA, &[&["tasks", "peer"], args].concat(), "");
+        assert_eq!((code, err.len()), (Some(2), 1), "{args:?}: {err:?}");
+        assert!(err[0].contains(why), "{args:?}: {err:?}");
+    }
+}

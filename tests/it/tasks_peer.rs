@@ -60,6 +60,16 @@ fn a_task_that_cannot_run_fails_with_its_reason() {
     assert_eq!(results(&folder), Vec::<String>::new());
 }
 
+/// It may be a task that is still being copied there, so it must look the same twice.
+#[test]
+fn a_master_does_not_end_before_it_knows_what_is_a_task() {
+    let folder = folder(&[("no-zip.zip", b"no ZIP".as_slice())]);
+    let mut master = Master::start(&folder, &["--until-done", "--attempts", "1"]);
+    let _peer = peer(&folder, master.addr, &[]);
+    master.program.prints_one("the reason", |line| line.starts_with("failed no-zip.zip: "));
+    master.program.exits(1);
+}
+
 /// A task that goes on until its folder has a file `go` beside it, which no sandbox would allow.
 pub fn waiting(folder: &Folder) -> Vec<u8> {
     let mut zip = Zip::new();

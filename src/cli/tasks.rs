@@ -21,6 +21,7 @@ use crate::tasks::limits::{
 use crate::tasks::pages;
 use crate::tasks::server::{Config, Server, Watch};
 use crate::tasks::state::{Setup, State};
+use crate::tasks::store;
 use crate::tasks::token::Token;
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
@@ -78,7 +79,7 @@ struct Trust {
     trust_network: bool,
     /// Longest message, in MiB
     #[arg(long, value_name = "MIB", default_value_t = MESSAGE_MIB_MAX)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(value_parser = number::<1_000_000>)]
     max_message: u64,
 }
 
@@ -94,6 +95,12 @@ impl Trust {
     fn message_bytes_max(&self) -> u64 {
         self.max_message * 1024 * 1024
     }
+}
+
+/// A number from 1 to `MAX`.
+fn number<const MAX: u64>(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (1..=MAX).contains(number));
+    number.ok_or_else(|| format!("not a number from 1 to {MAX}"))
 }
 
 /// A usage error.
@@ -153,6 +160,10 @@ impl MasterArgs {
         let listen = self.listen.resolve()?;
         if let Some(addr) = listen.iter().find(|addr| !self.trust.allows(addr.ip())) {
             refuse::<MasterArgs>(format!("{addr} {NEEDS_TRUST}"));
+        }
+        if store::are_one(&self.tasks, &self.results)? {
+            let (tasks, results) = (self.tasks.display(), self.results.display());
+            refuse::<MasterArgs>(format!("--tasks {tasks} and --results {results} are one folder"));
         }
         let discovery = self.discovery(&listen)?;
         let running = Running::start(self.common.trace)?;

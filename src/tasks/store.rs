@@ -157,12 +157,13 @@ impl Store {
     /// Makes the folders that are missing, and tidies up after a master that was killed.
     pub fn open(tasks: &Path, results: &Path) -> Result<Store, Failure> {
         let (failed, incoming) = (results.join(FAILED), results.join(INCOMING));
-        for folder in [tasks, results] {
-            let what = format!("cannot make the folder {}", folder.display());
-            fs::create_dir_all(folder).map_err(Failure::from_io(what))?;
-        }
+        are_one(tasks, results)?;
+        let unseen = format!("cannot look into the folder {}", tasks.display());
+        fs::read_dir(tasks).map_err(Failure::from_io(unseen))?;
         let what = || format!("cannot work in {}", results.display());
-        let lock = lock(results).map_err(|why| Failure { what: what(), why })?;
+        let Some(lock) = lock(results).map_err(Failure::from_io(what()))? else {
+            return Err(Failure { what: what(), why: "another master does".to_owned() });
+        };
         let tidy = || -> io::Result<(BTreeSet<Name>, BTreeSet<Name>)> {
             remove_all(&incoming)?;
             fs::create_dir(&incoming)?;
@@ -297,15 +298,27 @@ impl Drop for Store {
     }
 }
 
-/// Only one master works in a folder.
-fn lock(folder: &Path) -> Result<File, String> {
-    let file = File::open(folder).map_err(|error| error.to_string())?;
+/// Makes the folders that are missing, and tells whether both are one and the same. Then each task
+/// would look like its own result.
+pub fn are_one(tasks: &Path, results: &Path) -> Result<bool, Failure> {
+    let make = |folder: &Path| {
+        let what = format!("cannot make the folder {}", folder.display());
+        let made = fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
+        made.map_err(Failure::from_io(what))
+    };
+    Ok(make(tasks)? == make(results)?)
+}
+
+/// Holds a folder until it is dropped, so that only one master or peer works there. None: somebody
+/// else does.
+pub fn lock(folder: &Path) -> io::Result<Option<File>> {
+    let file = File::open(folder)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err("another master does".to_owned()),
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         // Some file systems have no locks; then nobody can tell.
-        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(file),
-        Err(TryLockError::Error(error)) => Err(error.to_string()),
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(Some(file)),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

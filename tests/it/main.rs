@@ -58,6 +58,7 @@ mod tasks_bytes;
 mod tasks_chapter;
 mod tasks_crash;
 mod tasks_endless;
+mod tasks_folders;
 mod tasks_hostile;
 mod tasks_hosts;
 mod tasks_live;

@@ -273,3 +273,23 @@ proptest! {
         }
     }
 }
+
+/// Day 0 is none, and there are readers that fail at it.
+#[test]
+fn entries_have_a_date() {
+    let folder = Folder::new();
+    let path = folder.path().join("out.zip");
+    let mut writer = Writer::create(&path, 1_000_000).unwrap();
+    writer.add("full", &mut b"x".as_slice()).unwrap();
+    writer.add("empty", &mut b"".as_slice()).unwrap();
+    writer.finish().unwrap();
+    let zip = std::fs::read(&path).unwrap();
+    // APPNOTE 4.3.7 and 4.3.12: the date is at 12 of a local header, at 14 of a central one.
+    for (mark, at) in [(b"PK\x03\x04", 12), (b"PK\x01\x02", 14)] {
+        let heads = zip.windows(4).enumerate().filter(|(_, bytes)| bytes == mark);
+        let days: Vec<u16> = heads
+            .map(|(head, _)| u16::from_le_bytes([zip[head + at], zip[head + at + 1]]))
+            .collect();
+        assert_eq!(days, [1 << 5 | 1; 2], "1980-01-01");
+    }
+}

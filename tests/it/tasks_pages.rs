@@ -20,7 +20,7 @@ fn said(program: &mut Program, head: &str) -> String {
 fn the_page_shows_tasks_and_peers_as_they_are() {
     let Some(browser) = Browser::start() else { return };
     let folder = folder(&[]);
-    let (master, url) = master(&folder, &["--attempts", "1"]);
+    let (master, url) = master(&folder, &["--attempts", "2"]);
     browser.open(&url);
     browser.shows("#nothing", "There is no task.");
     browser.shows("#nobody", "No peer is there.");
@@ -39,6 +39,10 @@ fn the_page_shows_tasks_and_peers_as_they_are() {
     let mut failed = peer.result("b.zip", b"r");
     failed["failed"] = json!("exit code 1");
     assert_eq!(peer.asks(&failed), ok());
+    browser.shows("#task-rows", "waiting; before: exit code 1");
+    peer.gets();
+    browser.shows("#task-rows", "running, attempt 2; before: exit code 1");
+    assert_eq!(peer.asks(&failed), ok());
     browser.shows("#task-rows", "failed: exit code 1");
     browser.shows("#phase", "2 of 2");
     // A page that is opened later is told the same.
@@ -46,6 +50,21 @@ fn the_page_shows_tasks_and_peers_as_they_are() {
     browser.shows("#phase", "2 of 2");
     drop(master);
     until("that it is gone", || browser.text("#lost").contains("does not answer").then_some(()));
+}
+
+/// A long name leaves room for what stands beside it, and has some itself.
+#[track_caller]
+fn has_columns(browser: &Browser) {
+    let crushed = "return [...document.querySelectorAll('th, td.number, td.name, td.state')]
+        .filter(cell => cell.offsetWidth > 0)
+        .filter(cell => /name|state/.test(cell.className)
+            ? cell.offsetWidth < 100 : cell.offsetHeight > 45 && cell.tagName === 'TH')
+        .map(cell => cell.textContent)";
+    assert_eq!(browser.run(crushed), json!([]), "crushed columns");
+    let broken = "return [...document.querySelectorAll('td.number')]
+        .filter(cell => { const range = document.createRange(); range.selectNodeContents(cell);
+            return range.getClientRects().length > 1; }).map(cell => cell.textContent)";
+    assert_eq!(browser.run(broken), json!([]), "short cells of several lines");
 }
 
 /// With the keyboard alone, on a phone, light and dark, with many tasks and peers.
@@ -67,6 +86,10 @@ fn the_page_fits_a_phone_and_a_keyboard() {
     browser.shows("#running", "30");
     browser.shows("#more-tasks", "and 100 more");
     browser.fits("the page with many");
+    has_columns(&browser);
+    browser.resize(1280, 800);
+    has_columns(&browser);
+    browser.resize(360, 740);
     // What scrolls can be reached and scrolled without a mouse.
     let focus = "return document.activeElement.id";
     browser.types(TAB);

@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 /// A peer that is told where its master is.
-fn peer(folder: &Folder, master: SocketAddr, more: &[&str]) -> Program {
+pub fn peer(folder: &Folder, master: SocketAddr, more: &[&str]) -> Program {
     let (work, addr) = (folder.path().join("work"), master.to_string());
     let args = ["tasks", "peer", "--master", &addr, "--work", work.to_str().unwrap()];
     Program::start(MALHA, &[&args, more].concat())
@@ -60,8 +60,18 @@ fn a_task_that_cannot_run_fails_with_its_reason() {
     assert_eq!(results(&folder), Vec::<String>::new());
 }
 
+/// It may be a task that is still being copied there, so it must look the same twice.
+#[test]
+fn a_master_does_not_end_before_it_knows_what_is_a_task() {
+    let folder = folder(&[("no-zip.zip", b"no ZIP".as_slice())]);
+    let mut master = Master::start(&folder, &["--until-done", "--attempts", "1"]);
+    let _peer = peer(&folder, master.addr, &[]);
+    master.program.prints_one("the reason", |line| line.starts_with("failed no-zip.zip: "));
+    master.program.exits(1);
+}
+
 /// A task that goes on until its folder has a file `go` beside it, which no sandbox would allow.
-fn waiting(folder: &Folder) -> Vec<u8> {
+pub fn waiting(folder: &Folder) -> Vec<u8> {
     let mut zip = Zip::new();
     let go = folder.path().join("go");
     let script = format!("import os, time\nwhile not os.path.exists({go:?}): time.sleep(0.02)\n");
@@ -133,6 +143,7 @@ fn both_must_know_the_token() {
     peer(&folder, master.addr, &[]).prints("the master refuses: this master asks for a token");
     let mut mistaken = peer(&folder, master.addr, &["--token-file", &wrong]);
     mistaken.prints("the master does not know the token");
+    drop(mistaken);
     let _good = peer(&folder, master.addr, &["--token-file", &right]);
     master.program.exits(0);
     assert_eq!(results(&folder), ["a.zip"]);
@@ -282,4 +293,20 @@ fn a_python_that_is_not_there_is_said_at_the_start() {
     let (code, _, err) = peer(&folder, addr, &["--python", "/no/python"]).ends();
     assert_eq!((code, err.len()), (Some(1), 1), "{err:?}");
     assert!(err[0].contains("/no/python") && err[0].contains("--python"), "{err:?}");
+}
+
+#[test]
+fn wrong_options_are_told_what_is_wanted() {
+    let wrong: [(&[&str], &str); 5] = [
+        (&["--slots", "x"], "not a number from 1 to "),
+        (&["--slots", "0"], "not a number from 1 to "),
+        (&["--max-message", "a"], "not a number from 1 to 1000000"),
+        (&["--master", "127.0.0.1:0"], "the port to connect to is 0"),
+        (&["--master", "127.0.0.1:9", "--broadcast", "127.0.0.1"], "cannot be used with"),
+    ];
+    for (args, why) in wrong {
+        let (code, _, err) = run(MALHA, &[&["tasks", "peer"], args].concat(), "");
+        assert_eq!((code, err.len()), (Some(2), 1), "{args:?}: {err:?}");
+        assert!(err[0].contains(why), "{args:?}: {err:?}");
+    }
 }

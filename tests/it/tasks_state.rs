@@ -37,6 +37,7 @@ pub struct Stage {
     pub jobs: Vec<(Name, Option<SpoolId>, Place)>,
     pub answered: BTreeMap<ConnId, Vec<Answer>>,
     pub has_ended: bool,
+    pub warned: Vec<String>,
     /// Connections whose turn is not back.
     pub out: BTreeSet<u64>,
 }
@@ -53,6 +54,7 @@ impl Stage {
             jobs: Vec::new(),
             answered: BTreeMap::new(),
             has_ended: false,
+            warned: Vec::new(),
             out: BTreeSet::new(),
         };
         stage.happens(Event::Looked(tasks.iter().map(|task| name(task)).collect()));
@@ -73,6 +75,7 @@ impl Stage {
                 }
                 Effect::Forget(name) => drop(self.failed.remove(&name)),
                 Effect::Trace(_) => {}
+                Effect::Warn(line) => self.warned.push(line),
                 Effect::End => self.has_ended = true,
             }
         }
@@ -346,4 +349,16 @@ fn a_task_that_is_taken_out_of_the_folder_is_forgotten() {
     assert_eq!(stage.done.len(), 1);
     let result = stage.result("p", "b.zip", None);
     assert!(matches!(stage.ask(1, result), Answer::Error(_)));
+}
+
+#[test]
+fn a_task_that_cannot_be_read_is_told_once() {
+    let mut stage = Stage::new(Setup { until_done: true, ..setup() }, &["a.zip"]);
+    stage.opens(1);
+    for _ in 0..2 {
+        let question = Question::RequestTask("p".into());
+        let Answer::Package(_, lease) = stage.ask(1, question) else { panic!("no task") };
+        stage.happens(Event::Unread(lease, "permission denied".to_owned()));
+    }
+    assert_eq!(stage.warned, ["cannot read the task a.zip: permission denied"]);
 }

@@ -1,6 +1,6 @@
 //! The command line of a peer.
 
-use super::{NEEDS_TRUST, Trust, refuse};
+use super::{NEEDS_TRUST, Trust, number, refuse};
 use crate::cli::{Common, DONE, Endpoint, INTERRUPTED, Running, Seconds, seconds};
 use crate::net::failure::Failure;
 use crate::tasks::client::{self, Search};
@@ -14,6 +14,8 @@ use std::thread;
 
 /// Where a system keeps its Python.
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
+
+const SLOTS: u64 = SLOTS_MAX as u64;
 
 /// Finds the master, runs its tasks, and sends it the results
 ///
@@ -29,15 +31,14 @@ pub(in crate::cli) struct PeerArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     master: Option<Endpoint>,
     /// Address at which the peer asks for the master
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = broadcast)]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = broadcast, conflicts_with = "master")]
     broadcast: Option<Endpoint>,
     /// Folder in which tasks run
     #[arg(long, value_name = "DIR", default_value = "work")]
     work: PathBuf,
     /// Tasks at a time [default: one for each processor]
-    #[arg(long, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=SLOTS_MAX as i64))]
-    slots: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = number::<SLOTS>)]
+    slots: Option<u64>,
     /// The Python program [default: python3, or the system's own if scripts cannot run that]
     #[arg(long, value_name = "PROGRAM")]
     python: Option<PathBuf>,
@@ -84,8 +85,12 @@ impl PeerArgs {
         let report = client::run(&config, &running.stop, &stop_now)?;
         if report.undelivered > 0 {
             running.screen.finish();
-            let what = format!("cannot deliver {} results", report.undelivered);
-            let why = format!("no master; they are in {}", config.folder.display());
+            let (results, tasks) = match report.undelivered {
+                1 => ("1 result".to_owned(), "its task"),
+                many => (format!("{many} results"), "their tasks"),
+            };
+            let what = format!("cannot deliver {results}");
+            let why = format!("no master; it gives {tasks} out again");
             return Err(Failure { what, why });
         }
         let code = if stop_now.is_asked() { INTERRUPTED as u8 } else { DONE };
@@ -118,6 +123,9 @@ impl PeerArgs {
         let mut addrs = endpoint.map(Endpoint::resolve).transpose()?.unwrap_or_default();
         if let Some(addr) = addrs.iter().find(|addr| !self.trust.allows(addr.ip())) {
             refuse::<PeerArgs>(format!("{addr} {NEEDS_TRUST}"));
+        }
+        if addrs.iter().any(|addr| addr.port() == 0) {
+            refuse::<PeerArgs>("the port to connect to is 0".to_owned());
         }
         if addrs.is_empty() {
             addrs.push(SocketAddr::from((Ipv4Addr::LOCALHOST, DISCOVERY_PORT)));

@@ -2,10 +2,15 @@
 
 use crate::tasks::limits::COPY_BYTES;
 use flate2::{Compression, write::DeflateEncoder};
+use rawzip::time::UtcDateTime;
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
+
+/// 1980-01-01, the first day that an archive can tell. Without a date an entry has day 0, at which
+/// some readers fail; with the real one, the same files would not be the same archive.
+const FIRST_DAY_S: i64 = 315_532_800;
 
 /// An archive that is being written, and cannot grow beyond a limit.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ impl Writer {
             _ => CompressionMethod::DEFLATE,
         };
         let file = self.0.new_file(name).compression_method(method).unix_permissions(0o644);
+        let file = file.last_modified(UtcDateTime::from_unix(FIRST_DAY_S));
         let (mut entry, config) = file.start().map_err(plain)?;
         if size == 0 {
             let (_, sums) = config.wrap(&mut entry).finish().map_err(plain)?;

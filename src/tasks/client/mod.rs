@@ -17,12 +17,13 @@ use crate::net::threads;
 use crate::net::trace::Trace;
 use crate::tasks::limits::{LEAVE_MS_MAX, PAUSE_MS_MAX, PAUSE_MS_MIN, REST_MS, TASK_STACK_BYTES};
 use crate::tasks::protocol::{Name, reason};
-use crate::tasks::store::{Spools, remove_all};
+use crate::tasks::store::{Spools, lock, remove_all};
 use crate::tasks::token::Token;
 use crate::tasks::work::{Outcome, Workshop};
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select_biased};
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::{self, Scope};
 use std::time::Duration;
@@ -67,7 +68,7 @@ pub struct Report {
     pub delivered: u64,
     /// Results that it did not want.
     pub refused: u64,
-    /// Results that it could not be given.
+    /// Results that it could not be given. They are gone; it gives their tasks out again.
     pub undelivered: u64,
 }
 
@@ -93,15 +94,29 @@ enum Woken {
     Due,
 }
 
+fn folders(config: &Config) -> [PathBuf; 2] {
+    [config.folder.join(INCOMING), config.folder.join(RESULTS)]
+}
+
+/// Also while it runs: a person may have tidied up.
+fn make_folders(config: &Config) -> io::Result<()> {
+    folders(config).iter().try_for_each(fs::create_dir_all)
+}
+
 /// Works until `stop`, then finishes what runs; `stop_now` gives it back.
 pub fn run(config: &Config, stop: &Stop, stop_now: &Stop) -> Result<Report, Failure> {
-    let folders = [config.folder.join(INCOMING), config.folder.join(RESULTS)];
-    for folder in &folders {
-        let what = format!("cannot make the folder {}", folder.display());
-        // What is left of an earlier run may be another master's.
-        let made = remove_all(folder).and_then(|()| fs::create_dir_all(folder));
-        made.map_err(Failure::from_io(what))?;
-    }
+    let work = config.folder.display();
+    let what = |verb: &str| format!("cannot {verb} the folder {work}");
+    fs::create_dir_all(&config.folder).map_err(Failure::from_io(what("make")))?;
+    let lock = lock(&config.folder).map_err(Failure::from_io(what("lock")))?;
+    let Some(_lock) = lock else {
+        let what = format!("another peer works in `{work}`");
+        return Err(Failure { what, why: "give this one --work".to_owned() });
+    };
+    let folders = folders(config);
+    // What is left of an earlier run may be another master's.
+    let emptied = folders.iter().try_for_each(|folder| remove_all(folder));
+    emptied.and_then(|()| make_folders(config)).map_err(Failure::from_io(what("empty")))?;
     let (ended_in, ended) = bounded(config.slots);
     let spools = Spools::new(&folders[0], false);
     let report = thread::scope(|scope| {
@@ -125,10 +140,9 @@ pub fn run(config: &Config, stop: &Stop, stop_now: &Stop) -> Result<Report, Fail
         };
         peer.run(stop, &ended)
     });
-    if report.undelivered == 0 {
-        // What cannot be removed now is removed at the next start.
-        folders.iter().for_each(|folder| drop(remove_all(folder)));
-    }
+    // Results as well: another master may have another task of that name. What cannot be removed
+    // now is removed at the next start.
+    folders.iter().for_each(|folder| drop(remove_all(folder)));
     Ok(report)
 }
 
@@ -312,9 +326,13 @@ impl<'scope, 'env> Peer<'scope, 'env> {
 
     /// It is the machine's fault, not the task's.
     fn cannot_work(&mut self, name: Name, why: &str) {
+        self.rest(why);
+        self.returns.push_back(name);
+    }
+
+    fn rest(&mut self, why: &str) {
         self.config.trace.warn(format_args!("cannot work: {}", visible(why)));
         self.rest_until = self.config.clock.now().plus(REST_MS);
-        self.returns.push_back(name);
     }
 
     /// Says something about the connection, once.

@@ -1,12 +1,14 @@
 //! What a peer and its master say to each other: which question is open, and what its answer does.
 
 use super::link::Link;
-use super::{Finished, Peer, discard, search};
+use super::{Finished, Peer, discard, make_folders, search};
 use crate::net::clock::Millis;
+use crate::net::screen::visible;
 use crate::tasks::limits::{ANSWER_MS_MAX, ASK_AGAIN_MS, HEARTBEAT_MS, OFFER_AGAIN_MS, REST_MS};
 use crate::tasks::protocol::{Asking, Heard, Name, SpoolId, ask};
 use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
+use std::fs;
 use std::net::SocketAddr;
 
 /// A question whose answer has not come.
@@ -121,6 +123,9 @@ impl Peer<'_, '_> {
             if talk.link.is_none() && !self.call_again() {
                 return;
             }
+            if !self.is_ready(open) {
+                continue;
+            }
             if let Err(why) = self.ask(open) {
                 return self.lose(&why);
             }
@@ -141,6 +146,24 @@ impl Peer<'_, '_> {
                 false
             }
         }
+    }
+
+    /// What is asked for has a place, and what is offered is there. If not, it is seen to.
+    fn is_ready(&mut self, open: Open) -> bool {
+        let found = match (open, self.results.front()) {
+            (Open::Task, _) => make_folders(self.config),
+            (Open::Result, Some(finished)) => fs::metadata(&finished.path).map(drop),
+            _ => Ok(()),
+        };
+        let Err(error) = found else { return true };
+        if open == Open::Task {
+            self.rest(&format!("cannot make folders in {}: {error}", self.config.folder.display()));
+        } else if let Some(Finished { name, .. }) = self.results.pop_front() {
+            let line = format!("the result of {name} is gone, and the task given back: {error}");
+            self.config.trace.warn(format_args!("{}", visible(&line)));
+            self.returns.push_back(name);
+        }
+        false
     }
 
     fn ask(&mut self, open: Open) -> Result<(), String> {

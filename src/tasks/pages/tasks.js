@@ -30,6 +30,14 @@ function more(selector, total, shown) {
   $(selector).textContent = total > shown ? `and ${total - shown} more` : "";
 }
 
+/** What is over says why; of one that is not, the reason belongs to what was tried before. */
+function state_of({ status, reason, attempts }) {
+  if (!reason || status === "done") return status;
+  if (status === "failed") return `failed: ${reason}`;
+  const attempt = status === "running" ? `running, attempt ${attempts + 1}` : status;
+  return `${attempt}; before: ${reason}`;
+}
+
 function show(state) {
   const total = state.done + state.running + state.waiting + state.failed;
   const ended = state.done + state.failed;
@@ -48,8 +56,8 @@ function show(state) {
   $("#nothing").hidden = total > 0;
   $("#tasks").hidden = total === 0;
   fill($("#task-rows"), state.tasks.map((task) => [["name", task.name],
-    [task.status, task.reason && task.status !== "done" ? `${task.status}: ${task.reason}` : task.status],
-    ["number", task.seconds === null ? "" : duration(task.seconds)], ["far", task.peer],
+    [`state ${task.status}`, state_of(task)],
+    ["number", task.seconds === null ? "" : duration(task.seconds)], ["name far", task.peer],
     ["number far", task.attempts || ""]]));
   more("#more-tasks", total, state.tasks.length);
 }

@@ -11,6 +11,7 @@ use crate::net::capacity;
 use crate::net::clock::{Clock, Millis};
 use crate::net::datagrams::Waker;
 use crate::net::failure::Failure;
+use crate::net::screen::visible;
 use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
 use crate::net::trace::Trace;
@@ -275,6 +276,9 @@ impl<'env> Coordinator<'env> {
                 Effect::Forget(name) => self.backlog.push_back(Job::Forget(name)),
                 Effect::Discard(spool) => self.backlog.push_back(Job::Discard(spool)),
                 Effect::Trace(line) => self.server.config.trace.event(format_args!("{line}")),
+                Effect::Warn(line) => {
+                    self.server.config.trace.warn(format_args!("{}", visible(&line)));
+                }
                 Effect::End => self.has_ended = true,
             }
         }

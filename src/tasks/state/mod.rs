@@ -65,6 +65,8 @@ pub enum Effect {
     Forget(Name),
     /// One line of the trace.
     Trace(String),
+    /// One line for the person.
+    Warn(String),
     /// The master is over.
     End,
 }
@@ -311,7 +313,12 @@ impl State {
     fn unread(&mut self, now: Millis, lease: LeaseId, why: &str) {
         let Some(name) = self.table.of_lease(lease).cloned() else { return };
         self.trace(format!("ev=unread task={name} why={why:?}"));
-        self.lose(now, &name, "the task could not be read");
+        const WHY: &str = "the task could not be read";
+        // The same again is no news.
+        if self.table.get_mut(&name).is_some_and(|task| task.reason != WHY) {
+            self.effects.push(Effect::Warn(format!("cannot read the task {name}: {why}")));
+        }
+        self.lose(now, &name, WHY);
     }
 
     /// A lease has ended without a result.

@@ -140,6 +140,11 @@ impl Workshop {
                 }
             }
         }
+        if let Some(folder) = result.parent() {
+            // Somebody may have removed it while the script ran.
+            let made = std::fs::create_dir_all(folder);
+            made.map_err(Failure::from_io(cannot("make", folder)))?;
+        }
         found.pack(result).map_err(Failure::from_io(cannot("write", result)))?;
         Ok(found.failure.map_or(Outcome::Done, Outcome::Failed))
     }

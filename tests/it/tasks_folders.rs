@@ -1,0 +1,108 @@
+//! Folders that two programs want, that are one and the same, or that somebody takes away (tasks
+//! spec: Options).
+
+use crate::harness::{run, until};
+use crate::tasks_live::{MALHA, Master, folder, put, results, task};
+use crate::tasks_peer::{peer, waiting};
+use crate::tasks_zip::Folder;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+#[test]
+fn a_second_peer_leaves_the_folder_of_the_first_alone() {
+    let folder = folder(&[]);
+    put(&folder, "a.zip", &waiting(&folder));
+    let mut master = Master::start(&folder, &["--until-done"]);
+    let mut first = peer(&folder, master.addr, &["--no-sandbox"]);
+    first.prints("a.zip: begun");
+    let (code, _, err) = peer(&folder, master.addr, &["--no-sandbox"]).ends();
+    let work = folder.path().join("work").display().to_string();
+    let line = format!("another peer works in `{work}`: give this one --work");
+    assert_eq!((code, err.len()), (Some(1), 1), "{err:?}");
+    assert!(err[0].ends_with(&line), "{err:?}");
+    fs::write(folder.path().join("go"), "").unwrap();
+    first.prints("a.zip: done");
+    master.program.exits(0);
+    assert_eq!(results(&folder), ["a.zip"]);
+}
+
+/// Somebody tidies up while a task runs, and while nothing does.
+#[test]
+fn folders_that_vanish_are_made_again() {
+    let folder = folder(&[]);
+    put(&folder, "a.zip", &waiting(&folder));
+    let mut master = Master::start(&folder, &[]);
+    let mut peer = peer(&folder, master.addr, &["--no-sandbox", "--slots", "1"]);
+    let remove = || {
+        for name in [".incoming", ".results"] {
+            let path = folder.path().join("work").join(name);
+            until("a folder to remove", || fs::remove_dir_all(&path).ok());
+        }
+    };
+    let script = folder.path().join("work/a.zip/files/main.py");
+    until("an unpacked task", || script.exists().then_some(()));
+    remove();
+    fs::write(folder.path().join("go"), "").unwrap();
+    peer.prints("a.zip: done");
+    until("the result", || (results(&folder) == ["a.zip"]).then_some(()));
+    remove();
+    put(&folder, "b.zip", &task("um"));
+    peer.prints("b.zip: done");
+    until("the result", || (results(&folder).len() == 2).then_some(()));
+    master.kill();
+}
+
+/// The results that wait for a master are gone when it comes: their tasks are given back.
+#[test]
+fn a_result_that_vanished_is_given_back() {
+    let folder = folder(&[]);
+    put(&folder, "a.zip", &waiting(&folder));
+    let mut master = Master::start(&folder, &[]);
+    let mut peer = peer(&folder, master.addr, &["--no-sandbox"]);
+    peer.prints("a.zip: begun");
+    let addr = master.addr.to_string();
+    master.kill();
+    fs::write(folder.path().join("go"), "").unwrap();
+    peer.prints("a.zip: done");
+    fs::remove_dir_all(folder.path().join("work/.results")).unwrap();
+    let mut master = Master::start_again(&folder, &addr, &["--until-done"]);
+    let complaint = peer.complains();
+    assert!(complaint.contains("the result of a.zip is gone"), "{complaint}");
+    master.program.exits(0);
+    assert_eq!(results(&folder), ["a.zip"]);
+}
+
+#[test]
+fn a_peer_that_leaves_without_its_master_promises_nothing() {
+    let folder = folder(&[]);
+    put(&folder, "a.zip", &waiting(&folder));
+    let mut master = Master::start(&folder, &[]);
+    let mut peer = peer(&folder, master.addr, &["--no-sandbox"]);
+    peer.prints("a.zip: begun");
+    master.kill();
+    fs::write(folder.path().join("go"), "").unwrap();
+    peer.prints("a.zip: done");
+    ["-INT", "-INT"].iter().for_each(|signal| peer.signal(signal));
+    let (code, _, err) = peer.ends();
+    assert_eq!((code, err.len()), (Some(1), 1), "{err:?}");
+    let line = "cannot deliver 1 result: no master; it gives its task out again";
+    assert!(err[0].ends_with(line), "{err:?}");
+    assert_eq!(folder.names("work"), Vec::<String>::new());
+}
+
+/// Tasks that lie in the folder of results would count as results.
+#[test]
+fn tasks_and_results_are_two_folders() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(path("one")).unwrap();
+    symlink(path("one"), path("link")).unwrap();
+    for (tasks, results) in [("both", "both"), ("both", "both/../both"), ("one", "link")] {
+        let (tasks, results) = (path(tasks), path(results));
+        let args = ["tasks", "master", "--tasks", &tasks, "--results", &results];
+        let (code, _, err) = run(MALHA, &args, "");
+        assert_eq!((code, err.len()), (Some(2), 1), "{err:?}");
+        let line = format!("--tasks {tasks} and --results {results} are one folder");
+        assert!(err[0].contains(&line), "{err:?}");
+    }
+}

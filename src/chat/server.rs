@@ -9,6 +9,7 @@ use crate::chat::protocol;
 use crate::chat::state::{Effect, Event, Setup, State};
 use crate::net::accept;
 use crate::net::clock::{Clock, Millis};
+use crate::net::counters::{self, Counter};
 use crate::net::datagrams::{self, Waker};
 use crate::net::failure::Failure;
 use crate::net::stop::{Stop, Stopper, stop_pair};
@@ -181,9 +182,7 @@ impl<'env> Coordinator<'env> {
                 Woken::Stop => {
                     self.is_ending = true;
                     self.take(Event::Stopped);
-                    let report = self.report().into_iter();
-                    let told = report.map(|(name, count)| format!("{name}={count}"));
-                    return told.collect::<Vec<_>>().join(" ");
+                    return counters::line(&self.report());
                 }
             }
         }
@@ -246,7 +245,7 @@ impl<'env> Coordinator<'env> {
     }
 
     /// What went wrong, if anything did.
-    fn report(&self) -> Vec<(&'static str, u64)> {
+    fn report(&self) -> Vec<Counter> {
         let mut report = self.state.counters().report();
         report.extend((self.unsent > 0).then_some(("unsent", self.unsent)));
         report

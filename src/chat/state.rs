@@ -3,6 +3,7 @@
 use crate::chat::limits::{RATE_MS, SIGN_MS_MIN, SILENT_MS_MAX, TEXT_BYTES_MAX};
 use crate::chat::protocol::{EVERYBODY, Heard, Id, Kind, LIST_HEAD, Message, SERVER};
 use crate::net::clock::Millis;
+use crate::net::counters::{self, Counter};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -70,15 +71,14 @@ pub struct Counters {
 
 impl Counters {
     /// What went wrong, if it is not zero.
-    pub fn report(&self) -> Vec<(&'static str, u64)> {
-        let counters = [
+    pub fn report(&self) -> Vec<Counter> {
+        counters::nonzero([
             ("malformed", self.malformed),
             ("flawed", self.flawed),
             ("refused", self.refused),
             ("too-fast", self.too_fast),
             ("silent-clients", self.silent),
-        ];
-        counters.into_iter().filter(|(_, count)| *count > 0).collect()
+        ])
     }
 }
 

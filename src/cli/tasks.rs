@@ -6,6 +6,7 @@ use super::{
     Common, DONE, Endpoint, FAILED, Running, Seconds, announce, at_least_one, finish, listen,
     seconds, usage,
 };
+use crate::net::counters;
 use crate::net::failure::Failure;
 use crate::net::limits::LINES_MAX;
 use crate::net::lines::{self, Typed};
@@ -183,10 +184,9 @@ impl MasterArgs {
             running.screen.line(format_args!("discovery at {}", announcer.addr()));
         }
         let state = serve(&running, &server, announced.as_ref(), page)?;
-        let counters: Vec<String> =
-            state.counters().report().iter().map(|(name, n)| format!("{name}={n}")).collect();
-        if !counters.is_empty() {
-            running.trace.warn(format_args!("{}", counters.join(" ")));
+        let report = state.counters().report();
+        if !report.is_empty() {
+            running.trace.warn(format_args!("{}", counters::line(&report)));
         }
         if !self.until_done || running.stop.is_asked() {
             return running.shown(DONE);

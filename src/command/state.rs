@@ -4,6 +4,7 @@ use crate::command::limits::WRONG_PASSWORDS_MAX;
 use crate::command::protocol::{Answer, Guarded, Password, Request};
 use crate::net::asked::{self, ConnId};
 use crate::net::clock::{Millis, Moment};
+use crate::net::counters;
 use crate::net::users::Verdict;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -80,15 +81,13 @@ pub struct Counters {
 impl Counters {
     /// What is not zero.
     pub fn report(&self) -> String {
-        let counters = [
+        counters::line(&counters::nonzero([
             ("clients-refused", self.refused),
             ("idle-closed", self.idle),
             ("unknown-requests", self.unknown),
             ("too-long-requests", self.too_long),
             ("wrong-passwords", self.wrong_passwords),
-        ];
-        let told = counters.iter().filter(|(_, count)| *count > 0);
-        told.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
+        ]))
     }
 }
 

@@ -4,6 +4,7 @@
 //! that cannot block.
 
 pub mod clock;
+pub mod counters;
 pub mod dice;
 pub mod failure;
 pub mod limits;

@@ -8,6 +8,7 @@ use crate::charging::protocol::{Code, Decoder, Malformed, Packet, encode};
 use crate::net::accept::{self, Gate, Refuser, Seats};
 use crate::net::capacity;
 use crate::net::clock::Clock;
+use crate::net::counters;
 use crate::net::failure::Failure;
 use crate::net::limits::YIELDERS_MAX;
 use crate::net::pushed::{self, Desk, Frame, Hear, LinkId, Outbox, Pushed};
@@ -79,9 +80,7 @@ impl Broker {
         let counters: Counters = served.map_err(Failure::from_io("cannot serve".to_owned()))?;
         let report = counters.report();
         if !report.is_empty() {
-            let told: Vec<String> =
-                report.iter().map(|(name, count)| format!("{name}={count}")).collect();
-            self.config.trace.warn(format_args!("{}", told.join(" ")));
+            self.config.trace.warn(format_args!("{}", counters::line(&report)));
         }
         Ok(counters)
     }

@@ -10,6 +10,7 @@ use crate::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope};
 use crate::grid::sensors::Sensor;
 use crate::net::asked::{self, ConnId};
 use crate::net::clock::Millis;
+use crate::net::counters;
 use crate::net::pushed::LinkId;
 use clients::{Clients, Presence};
 use link::Link;
@@ -132,7 +133,7 @@ pub struct Counters {
 impl Counters {
     /// `name=count` of those that are not zero.
     pub fn report(&self) -> String {
-        let all = [
+        counters::line(&counters::nonzero([
             ("clients-refused", self.clients_refused),
             ("joins-timed-out", self.joins_timed_out),
             ("peers-refused", self.peers_refused),
@@ -140,9 +141,7 @@ impl Counters {
             ("questions-timed-out", self.questions_timed_out),
             ("answers-dropped", self.answers_dropped),
             ("links-lost", self.links_lost),
-        ];
-        let counted = all.into_iter().filter(|(_, count)| *count > 0);
-        counted.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
+        ]))
     }
 }
 

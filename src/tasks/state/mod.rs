@@ -9,6 +9,7 @@ pub use table::{Status, Summary, Task};
 
 use crate::net::asked::{self, ConnId};
 use crate::net::clock::Millis;
+use crate::net::counters::{self, Counter};
 use crate::tasks::limits::{ENDING_MS, SILENT_MS_MAX};
 use crate::tasks::protocol::{Answer, LeaseId, Name, PeerId, Question, SpoolId};
 use crate::tasks::token::Token;
@@ -117,8 +118,8 @@ pub struct Counters {
 
 impl Counters {
     /// What is not zero.
-    pub fn report(&self) -> Vec<(&'static str, u64)> {
-        let all = [
+    pub fn report(&self) -> Vec<Counter> {
+        counters::nonzero([
             ("refused", self.refused),
             ("leases-lost", self.lost),
             ("failed-results", self.failed),
@@ -129,8 +130,7 @@ impl Counters {
             ("silent-connections", self.silent),
             ("untrusted", self.untrusted),
             ("not-stored", self.unstored),
-        ];
-        all.into_iter().filter(|(_, count)| *count > 0).collect()
+        ])
     }
 }
 

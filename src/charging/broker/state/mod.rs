@@ -13,6 +13,7 @@ pub use session::{Fate, Out, Room, Session};
 use crate::charging::limits::{CONNECT_MS_MAX, EARLY_PACKETS_MAX};
 use crate::charging::protocol::{Code, Connect, Malformed, Packet, Qos};
 use crate::net::clock::Millis;
+use crate::net::counters::{self, Counter};
 use crate::net::pushed::LinkId;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -111,8 +112,8 @@ pub struct Counters {
 
 impl Counters {
     /// Those that are not zero.
-    pub fn report(&self) -> Vec<(&'static str, u64)> {
-        let counters = [
+    pub fn report(&self) -> Vec<Counter> {
+        counters::nonzero([
             ("malformed", self.malformed),
             ("refused", self.refused),
             ("silent", self.silent),
@@ -123,8 +124,7 @@ impl Counters {
             ("not-retained", self.not_retained),
             ("denied-filters", self.denied),
             ("forgotten-sessions", self.forgotten),
-        ];
-        counters.into_iter().filter(|(_, count)| *count > 0).collect()
+        ])
     }
 }
 

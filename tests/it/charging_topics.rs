@@ -128,8 +128,21 @@ fn retained_messages_have_a_limit_in_number_and_bytes() {
     assert!(!retained.keep(&Message::new("d", &payload), QOS[0]));
     // An old word would be wrong: there is none [MQTT-3.3.1-5].
     assert!(!retained.keep(&Message::new("a", &payload.repeat(2)), QOS[0]));
-    assert_eq!(retained.find("#").count(), 2);
+    assert_eq!(all(&retained, "#").len(), 2);
     assert!(retained.keep(&Message::new("d", &payload), QOS[0]));
+}
+
+/// All that is kept for a filter, looked for in small parts as the broker does.
+fn all(retained: &Retained, filter: &str) -> Vec<(Message, Qos)> {
+    let (mut found, mut from) = (Vec::new(), None);
+    loop {
+        let look = retained.look(filter, from.as_deref(), (3, 2));
+        found.extend(look.found);
+        from = look.next;
+        if from.is_none() {
+            return found;
+        }
+    }
 }
 
 fn any_level() -> impl Strategy<Value = &'static str> {
@@ -222,9 +235,9 @@ proptest! {
             }
         }
         for filter in filters {
-            let found: Vec<&(Message, Qos)> = retained.find(&filter).collect();
+            let found = all(&retained, &filter);
             let expected = plain.iter().filter(|(topic, _)| matches(&filter, topic));
-            prop_assert_eq!(found, expected.map(|(_, kept)| kept).collect::<Vec<_>>());
+            prop_assert_eq!(found, expected.map(|(_, kept)| kept.clone()).collect::<Vec<_>>());
         }
     }
 }

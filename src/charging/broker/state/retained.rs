@@ -31,13 +31,8 @@ impl Retained {
         has_room
     }
 
-    /// What was kept for who subscribes to `filter`.
-    pub fn find<'a>(&'a self, filter: &'a str) -> impl Iterator<Item = &'a (Message, Qos)> {
-        let near = self.near(filter, None);
-        near.filter(|(topic, _)| matches(filter, topic)).map(|(_, kept)| kept)
-    }
-
-    /// A part of it: looks at so many topics and finds so many at most, from where it was left.
+    /// A part of what was kept for who subscribes to `filter`: looks at so many topics and finds so
+    /// many at most, from where it was left.
     pub fn look(&self, filter: &str, from: Option<&str>, (topics, found): (usize, usize)) -> Look {
         let mut look = Look { found: Vec::new(), topics: 0, next: None };
         for (topic, kept) in self.near(filter, from) {

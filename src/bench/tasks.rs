@@ -12,7 +12,7 @@ use crate::tasks::protocol::{Asking, Heard, Name, SpoolId, ask, text};
 use crate::tasks::store::Spools;
 use clap::Args;
 use indicatif::ProgressBar;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ const LARGE_BYTES: usize = 32 * 1024 * 1024;
 /// The last record of a ZIP, so that the master sees at once that a file is whole.
 const ZIP_END: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-const WIDTHS: [usize; 6] = [40, 20, 7, 7, 12, 12];
+const WIDTHS: [usize; 6] = [44, 20, 7, 7, 12, 12];
 
 impl TasksArgs {
     /// Measures and prints.
@@ -59,18 +59,24 @@ impl TasksArgs {
     fn measure(&self, folder: &Path, bar: &ProgressBar) -> io::Result<()> {
         let echo = Server::start(&["bench", "bare-echo"], "listening").map_err(io::Error::other)?;
         let rounds = self.effort.rounds;
-        let small = repeat(rounds, bar, || {
-            let ours = small(folder)?;
-            Ok((ours, small_echo(echo.addr)?))
-        })?;
-        print("1 kB, 10 peers, exchanges a second", &small, ("0.30", "0.50"), bar);
+        let (mut to_echo, mut to_disk) = (Vec::new(), Vec::new());
+        for round in 0..rounds {
+            // Not the folder of the round before, emptied: ext4 takes long to make a file where
+            // many have just been removed.
+            let ours = small(&folder.join(format!("small-{round}")))?;
+            to_echo.push((ours, small_echo(echo.addr)?));
+            to_disk.push((ours, keep(&folder.join(format!("kept-{round}")))?));
+            bar.inc(1);
+        }
+        print("1 kB, 10 peers, exchanges a second", &to_echo, ("0.30", "0.50"), bar);
+        print("  against as many files kept by 10 threads", &to_disk, ("", ""), bar);
         let text = (LARGE_BYTES.div_ceil(3) * 4).to_string();
         let bare =
             Server::start(&["bench", "bare-text", &text], "listening").map_err(io::Error::other)?;
         let (mut down, mut up) = (Vec::new(), Vec::new());
         let mut resident_kib = 0.0;
         for _ in 0..rounds {
-            let (download, upload, kib) = large(folder)?;
+            let (download, upload, kib) = large(&folder.join("large"))?;
             let copied = copy(bare.addr)?;
             down.push((download, copied));
             up.push((upload, copied));
@@ -83,14 +89,6 @@ impl TasksArgs {
         bar.suspend(|| table::print(&[60], &[&line]));
         Ok(())
     }
-}
-
-fn repeat(
-    rounds: usize,
-    bar: &ProgressBar,
-    mut round: impl FnMut() -> io::Result<(f64, f64)>,
-) -> io::Result<Vec<(f64, f64)>> {
-    (0..rounds).map(|_| round().inspect(|_| bar.inc(1))).collect()
 }
 
 fn print(name: &str, measured: &[(f64, f64)], (reach, aim): (&str, &str), bar: &ProgressBar) {
@@ -239,6 +237,35 @@ fn small_echo(addr: SocketAddr) -> io::Result<f64> {
         peers.into_iter().try_for_each(|peer| peer.join().map_err(panicked)?)
     })?;
     Ok((TASKS / PEERS * PEERS * 2) as f64 / start.elapsed().as_secs_f64())
+}
+
+/// What results cost without questions: as many files written, synced, and named, each in its
+/// folder for good before the next of its thread. As exchanges, of which each task takes two.
+fn keep(folder: &Path) -> io::Result<f64> {
+    let incoming = folder.join("incoming");
+    fs::create_dir_all(&incoming)?;
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let keep = |thread: usize| {
+            let incoming = &incoming;
+            move || -> io::Result<()> {
+                for number in 0..TASKS / PEERS {
+                    let name = format!("{thread}-{number}.zip");
+                    let path = incoming.join(&name);
+                    let mut file = File::create_new(&path)?;
+                    file.write_all(&[b'y'; SMALL_BYTES])?;
+                    file.sync_all()?;
+                    fs::rename(path, folder.join(name))?;
+                    File::open(folder)?.sync_all()?;
+                }
+                Ok(())
+            }
+        };
+        let threads: Vec<_> = (0..PEERS).map(|thread| scope.spawn(keep(thread))).collect();
+        let panicked = |_| io::Error::other("a thread panicked");
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(panicked)?)
+    })?;
+    Ok((2 * TASKS) as f64 / start.elapsed().as_secs_f64())
 }
 
 /// MiB a second of a large task from the master's disk to a peer's, of a large result back, and

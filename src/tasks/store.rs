@@ -7,7 +7,7 @@
 use crate::net::failure::Failure;
 use crate::net::trace::Trace;
 use crate::tasks::archive::Writer;
-use crate::tasks::limits::{SPOOL_BYTES, SPOOL_BYTES_MIN};
+use crate::tasks::limits::SPOOL_BYTES;
 use crate::tasks::protocol::{Name, SpoolId};
 use crate::tasks::state::Place;
 use crossbeam_channel::Receiver;
@@ -66,7 +66,7 @@ impl Spools {
 pub struct Spool {
     spools: Spools,
     id: SpoolId,
-    /// What is not written yet, so that a small one takes one write.
+    /// What is not written yet: at most [`SPOOL_BYTES`].
     buffer: Vec<u8>,
     file: io::Result<Option<File>>,
     is_kept: bool,
@@ -74,17 +74,14 @@ pub struct Spool {
 
 impl Spool {
     /// Takes in more of it. An error is told at the end.
-    pub fn push(&mut self, bytes: &[u8]) {
-        if self.file.is_err() {
-            return;
-        }
-        if self.buffer.is_empty() && bytes.len() >= SPOOL_BYTES_MIN {
-            self.write(bytes);
-            return;
-        }
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= SPOOL_BYTES {
-            self.flush();
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while self.file.is_ok() && !bytes.is_empty() {
+            let (fits, rest) = bytes.split_at(bytes.len().min(SPOOL_BYTES - self.buffer.len()));
+            self.buffer.extend_from_slice(fits);
+            if self.buffer.len() == SPOOL_BYTES {
+                self.flush();
+            }
+            bytes = rest;
         }
     }
 
@@ -103,26 +100,22 @@ impl Spool {
         Ok(self.id)
     }
 
-    fn flush(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.write(&buffer);
-    }
-
     /// An empty archive is a file, too.
-    fn write(&mut self, bytes: &[u8]) {
+    fn flush(&mut self) {
         let Ok(file) = &mut self.file else { return };
         let open = || {
             let path = self.spools.path(self.id);
             File::options().write(true).create_new(true).open(path)
         };
         let written = match file {
-            Some(file) => file.write_all(bytes),
+            Some(file) => file.write_all(&self.buffer),
             None => open().and_then(|mut fresh| {
-                let written = fresh.write_all(bytes);
+                let written = fresh.write_all(&self.buffer);
                 *file = Some(fresh);
                 written
             }),
         };
+        self.buffer.clear();
         if let Err(error) = written {
             self.file = Err(error);
         }

@@ -3,6 +3,7 @@
 //! Where they are not installed the tests that need them say so and do nothing, but where
 //! `MALHA_CI` is set, as `.ci/run` does after it has installed them, they fail.
 
+use crate::folder::Folder;
 use crate::harness::{WAIT, until};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -29,13 +30,17 @@ pub struct Browser {
     driver: Child,
     addr: SocketAddr,
     session: String,
+    /// Where both leave what they forget to remove.
+    folder: Folder,
 }
 
 impl Browser {
     /// None where there is no browser.
     pub fn start() -> Option<Browser> {
+        let folder = Folder::new();
         let spawned = Command::new("chromedriver")
             .args(["--port=0", "--log-level=SEVERE"])
+            .env("TMPDIR", folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
@@ -55,7 +60,7 @@ impl Browser {
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix(head)?.trim_end_matches('.').parse::<u16>().ok());
         let addr = SocketAddr::from(([127, 0, 0, 1], port.expect("chromedriver says its port")));
-        let mut browser = Browser { driver, addr, session: String::new() };
+        let mut browser = Browser { driver, addr, session: String::new(), folder };
         let options = json!({ "args": OPTIONS });
         let always = json!({ "goog:chromeOptions": options, "pageLoadStrategy": "eager" });
         let started =
@@ -179,5 +184,10 @@ impl Drop for Browser {
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+        if !std::thread::panicking() {
+            // The browser ends after its driver, and writes until then.
+            let is_gone = || std::fs::remove_dir_all(self.folder.path()).ok();
+            until("the browser's folder is gone", is_gone);
+        }
     }
 }

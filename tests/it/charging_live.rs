@@ -2,7 +2,8 @@
 
 use crate::charging_clients::{again, clean, kept, publish, publishing, subscribe, with_will};
 use crate::charging_packets::{decoder, encoded};
-use crate::command_server::{Folder, MALHA};
+use crate::command_server::MALHA;
+use crate::folder::Folder;
 use crate::harness::{Person, Program, WAIT, run, until, until_at_most};
 use malha::charging::limits::PACKET_BYTES_MAX;
 use malha::charging::protocol::{Code, Connect, Decoder, Packet, Qos};
@@ -176,7 +177,7 @@ fn one_client_too_many_is_told_that_there_is_no_room() {
 #[test]
 fn only_a_right_password_opens_the_door() {
     let folder = Folder::new();
-    let users = folder.path("users.txt");
+    let users = folder.at("users.txt");
     let added = run(MALHA, &["command", "adduser", "--users", &users, "ana"], "segredo\n");
     assert_eq!(added.0, Some(0), "{added:?}");
     let mut broker = Broker::start(&["--users", &users, "--trace", "wire"]);

@@ -1,6 +1,7 @@
 //! The client of the command server as a program (spec: Client), against servers of all kinds.
 
-use crate::command_server::{ECHO, FULL, Folder, MALHA, Serving, UNKNOWN, logs};
+use crate::command_server::{ECHO, FULL, MALHA, Serving, UNKNOWN, logs};
+use crate::folder::Folder;
 use crate::harness::{Person, Program, run, until};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
@@ -42,7 +43,7 @@ fn succeeds(client: &mut Program, answers: &[&str]) -> Vec<String> {
 /// A real server, and a client at its end that was given `requests` and then `typed`.
 fn asks_real(requests: &[&str], typed: &str) -> Vec<String> {
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let server = Serving::start(&log, &[]);
     let addr = server.addr.to_string();
     let args = [&["command", "client", "--connect", &addr], requests].concat();

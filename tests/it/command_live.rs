@@ -1,7 +1,8 @@
 //! The command server as a program: connections, limits, datagrams, starts and stops.
 
-use crate::command_server::{self, Folder, MALHA, Serving};
+use crate::command_server::{self, MALHA, Serving};
 use crate::command_value::USER;
+use crate::folder::Folder;
 use crate::harness::{Person, Program, TempFile, WAIT, run, until};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -19,7 +20,7 @@ pub struct Server {
 impl Server {
     pub fn start(more: &[&str]) -> Server {
         let folder = Folder::new();
-        let log = folder.path("log.txt");
+        let log = folder.at("log.txt");
         let Serving { program, addr } = Serving::start(&log, more);
         Server { program, addr, log, _folder: folder }
     }

@@ -1,9 +1,8 @@
 //! The log of the command server (spec: Server): what is in it, and what cannot keep it from
 //! serving.
 
-use crate::command_server::{
-    ECHO, FULL, Folder, Serving, UNKNOWN, ask_until, entries, entry, logs,
-};
+use crate::command_server::{ECHO, FULL, Serving, UNKNOWN, ask_until, entries, entry, logs};
+use crate::folder::Folder;
 use crate::harness::{Person, WAIT, until};
 use malha::net::stop::stop_pair;
 use std::collections::HashSet;
@@ -23,7 +22,7 @@ const O_NONBLOCK: i32 = 0o4000;
 #[test]
 fn each_event_is_one_line() {
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let mut server = Serving::start(&log, &["--max-clients", "1"]);
     let mut client = server.connect();
     let name = client.socket.local_addr().unwrap();
@@ -60,7 +59,7 @@ fn each_event_is_one_line() {
 #[test]
 fn a_client_that_is_idle_or_fails_is_a_line() {
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let mut server = Serving::start(&log, &["--idle-timeout", "0.2"]);
     let mut idle = server.connect();
     let idle_name = idle.socket.local_addr().unwrap();
@@ -79,7 +78,7 @@ fn a_client_that_is_idle_or_fails_is_a_line() {
 #[test]
 fn the_time_of_a_line_is_the_time_that_clients_are_told() {
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let mut server = Serving::start(&log, &[]);
     let mut client = server.connect();
     // Without the last three digits, which the log does not have.
@@ -100,7 +99,7 @@ fn the_time_of_a_line_is_the_time_that_clients_are_told() {
 #[test]
 fn a_restart_appends() {
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let mut expected = Vec::new();
     for _ in 0..3 {
         let mut server = Serving::start(&log, &[]);
@@ -116,7 +115,7 @@ fn a_restart_appends() {
 fn a_log_that_is_renamed_while_clients_ask_misses_no_request() {
     const RENAMES: usize = 20;
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let mut server = Serving::start(&log, &[]);
     let (over, is_over) = stop_pair();
     let asked: Vec<String> = thread::scope(|scope| {
@@ -127,14 +126,14 @@ fn a_log_that_is_renamed_while_clients_ask_misses_no_request() {
         let askers = ["ana", "bia", "caio"].map(ask);
         for number in 0..RENAMES {
             logs(&log, REFUSED);
-            fs::rename(&log, folder.path(&number.to_string())).unwrap();
+            fs::rename(&log, folder.at(&number.to_string())).unwrap();
         }
         logs(&log, REFUSED);
         drop(over);
         askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
     });
     server.stop();
-    let mut files: Vec<String> = (0..RENAMES).map(|n| folder.path(&n.to_string())).collect();
+    let mut files: Vec<String> = (0..RENAMES).map(|n| folder.at(&n.to_string())).collect();
     files.push(log);
     let logged: Vec<String> = files.iter().flat_map(entries).filter_map(refused).collect();
     assert_eq!(missing(&asked, &logged), [""; 0]);
@@ -154,7 +153,7 @@ fn missing<'a>(asked: &'a [String], logged: &[String]) -> Vec<&'a str> {
 #[test]
 fn a_log_that_is_removed_while_clients_ask_has_all_requests_since_then() {
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let mut server = Serving::start(&log, &[]);
     let mut client = server.connect();
     let (over, is_over) = stop_pair();
@@ -184,7 +183,7 @@ fn a_log_that_is_removed_while_clients_ask_has_all_requests_since_then() {
 fn no_request_forges_a_line() {
     const FORGED: &str = "2026-11-20 14:05:09,123 - Servidor encerrado";
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let mut server = Serving::start(&log, &["--udp"]);
     let ends: [&[u8]; 11] = [
         b"\r",
@@ -243,8 +242,8 @@ fn a_log_on_a_full_disk_is_reported_once_and_clients_are_answered() {
 #[test]
 fn a_log_in_no_folder_is_reported_once_and_kept_for_the_folder() {
     let folder = Folder::new();
-    let log = folder.path("missing/log.txt");
-    serves_without_log(&log, || fs::create_dir(folder.path("missing")).unwrap());
+    let log = folder.at("missing/log.txt");
+    serves_without_log(&log, || fs::create_dir(folder.at("missing")).unwrap());
     let texts = entries(&log);
     assert_eq!(texts.iter().filter(|text| text.ends_with("pedido: ECHO")).count(), 1_200);
     assert!(texts[0].starts_with("Servidor iniciado"), "{}", texts[0]);
@@ -357,7 +356,7 @@ fn a_line_that_was_cut_stays_a_line_of_its_own() {
 #[test]
 fn a_server_that_is_killed_leaves_whole_lines_but_the_last() {
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     for round in 1..=5 {
         let mut server = Serving::start(&log, &[]);
         let before = lines_in(&log);

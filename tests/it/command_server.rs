@@ -4,9 +4,7 @@ use crate::harness::{Person, Program, until};
 use malha::net::stop::Stop;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 pub const MALHA: &str = env!("CARGO_BIN_EXE_malha");
 
@@ -14,43 +12,6 @@ pub const ECHO: &str = "ECHO: Comando recebido com sucesso.";
 pub const UNKNOWN: &str = "ERROR: Comando não reconhecido.";
 pub const FULL: &str = "ERROR: Número máximo de clientes alcançado.";
 pub const NEEDS_AUTH: &str = "ERROR: Autenticação necessária.";
-
-/// A folder that is gone with the test.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Folder {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::SeqCst);
-        let name = format!("command-{}-{number}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir(&path).unwrap();
-        Folder(path)
-    }
-
-    /// A name in it. Nothing is made.
-    pub fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-
-    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        let path = self.path(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    pub fn fifo(&self, name: &str) -> String {
-        let path = self.path(name);
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A command server that listens.
 pub struct Serving {

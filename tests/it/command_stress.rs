@@ -1,6 +1,7 @@
 //! The stress mode of the command client (spec: Client): its figures, and what makes it fail.
 
-use crate::command_server::{ECHO, Folder, MALHA, Serving, logs};
+use crate::command_server::{ECHO, MALHA, Serving, logs};
+use crate::folder::Folder;
 use crate::harness::{Person, Program, WAIT, run};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -26,7 +27,7 @@ fn figures(out: &[String]) -> Vec<f64> {
 #[test]
 fn stress_on_a_right_server_succeeds_and_tells_its_figures() {
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let mut server = Serving::start(&log, &[]);
     let (code, out, err) = run(MALHA, &args(&server.addr.to_string(), "5", "200"), "");
     assert_eq!((code, err), (Some(0), vec![]), "{out:#?}");
@@ -149,7 +150,7 @@ fn stress_fails_where_one_answer_is_too_many() {
 #[test]
 fn stress_fails_where_nobody_or_no_room_is() {
     let folder = Folder::new();
-    let server = Serving::start(&folder.path("log.txt"), &["--max-clients", "2"]);
+    let server = Serving::start(&folder.at("log.txt"), &["--max-clients", "2"]);
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     // Both seats are taken for as long as it lasts.
     let mut seated = [server.connect(), server.connect()];
@@ -180,7 +181,7 @@ fn is_interrupted(stressed: &mut Program) -> f64 {
 #[test]
 fn ctrl_c_ends_a_long_stress() {
     let folder = Folder::new();
-    let log = folder.path("log.txt");
+    let log = folder.at("log.txt");
     let server = Serving::start(&log, &[]);
     let mut stressed = endless(server.addr);
     logs(&log, "pedido: TIME");

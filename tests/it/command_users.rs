@@ -1,6 +1,7 @@
 //! Names and passwords (spec: Server, Authentication): the file, who comes in, what is hidden.
 
-use crate::command_server::{ECHO, Folder, MALHA, NEEDS_AUTH, Serving};
+use crate::command_server::{ECHO, MALHA, NEEDS_AUTH, Serving};
+use crate::folder::Folder;
 use crate::harness::{Person, Program, WAIT, run, until};
 use malha::net::stop::{Stop, stop_pair};
 use std::fs;
@@ -24,14 +25,14 @@ fn adduser(users: &str, name: &str, typed: &str) -> Outcome {
 
 /// A users file with ana in it.
 fn ana(folder: &Folder) -> String {
-    let users = folder.path("users.txt");
+    let users = folder.at("users.txt");
     let (code, _, err) = adduser(&users, "ana", &format!("{PASSWORD}\n"));
     assert_eq!((code, err), (Some(0), vec![]));
     users
 }
 
 fn start(folder: &Folder, users: &str, more: &[&str]) -> Serving {
-    Serving::start(&folder.path("log.txt"), &[&["--users", users], more].concat())
+    Serving::start(&folder.at("log.txt"), &[&["--users", users], more].concat())
 }
 
 #[track_caller]
@@ -50,7 +51,7 @@ fn refuses((code, out, err): &Outcome) {
 #[test]
 fn a_new_users_file_is_its_owners_and_has_no_password() {
     let folder = Folder::new();
-    let users = folder.path("users.txt");
+    let users = folder.at("users.txt");
     let (code, out, err) = adduser(&users, "ana", &format!("{PASSWORD}\n"));
     assert_eq!((code, out.len(), err.len()), (Some(0), 0, 0), "{err:?}");
     let text = fs::read_to_string(&users).unwrap();
@@ -62,7 +63,7 @@ fn a_new_users_file_is_its_owners_and_has_no_password() {
 #[test]
 fn a_name_that_is_none_is_refused() {
     let folder = Folder::new();
-    let users = folder.path("users.txt");
+    let users = folder.at("users.txt");
     for name in ["", " ", "a:b", "a b", "a\tb", "a\nb", "ana ", "a\u{a0}b", &"n".repeat(65)] {
         refuses(&adduser(&users, name, "segredo\n"));
         assert!(!Path::new(&users).exists(), "{name:?} made a file");
@@ -72,7 +73,7 @@ fn a_name_that_is_none_is_refused() {
 #[test]
 fn an_empty_password_is_refused() {
     let folder = Folder::new();
-    let users = folder.path("users.txt");
+    let users = folder.at("users.txt");
     for typed in ["", "\n", "\r\n", "  \n", "\nsegredo\n"] {
         refuses(&adduser(&users, "ana", typed));
         assert!(!Path::new(&users).exists(), "{typed:?} made a file");
@@ -191,7 +192,7 @@ fn written(requests: &[&str], trace: &str) -> (String, String, String) {
         client.hears_bytes(NEEDS_AUTH.as_bytes());
     }
     let (out, err) = server.stop();
-    let log = fs::read_to_string(folder.path("log.txt")).unwrap();
+    let log = fs::read_to_string(folder.at("log.txt")).unwrap();
     assert!(log.lines().count() > 3 * requests.len(), "{log}");
     (log, out.join("\n"), err.join("\n"))
 }
@@ -331,7 +332,7 @@ fn processor_time(program: &Program) -> Duration {
 #[test]
 fn udp_is_refused_where_users_are_set() {
     let folder = Folder::new();
-    let (users, log) = (ana(&folder), folder.path("log.txt"));
+    let (users, log) = (ana(&folder), folder.at("log.txt"));
     let args = ["command", "server", "--listen", "127.0.0.1:0", "--log", &log, "--udp", "--users"];
     let (code, out, err) = run(MALHA, &[&args[..], &[&users]].concat(), "");
     assert_eq!((code, out.len(), err.len()), (Some(2), 0, 1), "{out:?} {err:?}");
@@ -344,8 +345,8 @@ fn a_users_file_that_is_none_is_refused_and_shows_nothing_of_it() {
     let folder = Folder::new();
     let good = fs::read_to_string(ana(&folder)).unwrap();
     let files = [
-        folder.path("missing.txt"),
-        folder.path(""),
+        folder.at("missing.txt"),
+        folder.at(""),
         folder.file("empty.txt", ""),
         folder.file("blank.txt", "\n  \r\n"),
         folder.file("no-colon.txt", format!("{good}bia\n")),
@@ -363,7 +364,7 @@ fn a_users_file_that_is_none_is_refused_and_shows_nothing_of_it() {
     let hash = good.trim_end().rsplit_once('$').unwrap();
     let salt = hash.0.rsplit_once('$').unwrap().1;
     for users in files {
-        let log = folder.path("log.txt");
+        let log = folder.at("log.txt");
         let args = ["command", "server", "--listen", "127.0.0.1:0", "--log", &log, "--users"];
         let start = Instant::now();
         let outcome = run(MALHA, &[&args[..], &[&users]].concat(), "");

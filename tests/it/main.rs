@@ -40,6 +40,7 @@ mod command_state;
 mod command_stress;
 mod command_users;
 mod command_value;
+mod folder;
 mod grid_bytes;
 mod grid_console;
 mod grid_faults;

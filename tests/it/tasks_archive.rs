@@ -1,6 +1,7 @@
 //! Hostile archives, each a lie of its own.
 
-use crate::tasks_zip::{Entry, Folder, Zip, unzip};
+use crate::folder::Folder;
+use crate::tasks_zip::{Entry, Zip, unzip};
 use malha::tasks::archive::{Trouble, Writer, flaw, unpack};
 use malha::tasks::limits::{DEPTH_MAX, ENTRIES_MAX, NAME_BYTES_MAX, PART_BYTES_MAX};
 use proptest::prelude::*;

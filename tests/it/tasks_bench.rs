@@ -1,6 +1,7 @@
 //! A workshop for the tests: it runs scripts and looks at what is left of them.
 
-use crate::tasks_zip::{Folder, Zip, unzip};
+use crate::folder::Folder;
+use crate::tasks_zip::{Zip, unzip};
 use malha::net::clock::Clock;
 use malha::net::stop::Stop;
 use malha::net::trace::{Level, Trace};

@@ -1,9 +1,10 @@
 //! `kill -9` at many moments: of the master, of peers, of both. No task is lost, none has two
 //! results, no file is half written (tasks spec: Master).
 
+use crate::folder::Folder;
 use crate::harness::{Program, until_at_most};
 use crate::tasks_live::{MALHA, Master, Wild, folder, ok, result, results, task};
-use crate::tasks_zip::{Folder, unzip};
+use crate::tasks_zip::unzip;
 use malha::net::dice::{Dice, any_seed};
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Scripts without end. Each ends as it should, nothing of it is left, and the next task runs.
 
+use crate::folder::Folder;
 use crate::harness::{Program, until};
 use crate::tasks_bench::{Bench, both_ways, left_in, python};
-use crate::tasks_zip::Folder;
 use malha::tasks::sandbox::Order;
 use malha::tasks::work::{Confinement, Outcome};
 

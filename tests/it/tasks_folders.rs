@@ -1,10 +1,10 @@
 //! Folders that two programs want, that are one and the same, or that somebody takes away (tasks
 //! spec: Options).
 
+use crate::folder::Folder;
 use crate::harness::{run, until};
 use crate::tasks_live::{MALHA, Master, folder, put, results, task};
 use crate::tasks_peer::{peer, waiting};
-use crate::tasks_zip::Folder;
 use std::fs;
 use std::os::unix::fs::symlink;
 

@@ -2,9 +2,10 @@
 //!
 //! Where that is impossible the test says so and does nothing; where `MALHA_CI` is set it fails.
 
+use crate::folder::Folder;
 use crate::harness::{Program, until_at_most};
 use crate::tasks_live::{MALHA, folder, results};
-use crate::tasks_zip::{Folder, Zip};
+use crate::tasks_zip::Zip;
 use std::process::Command;
 use std::time::Duration;
 

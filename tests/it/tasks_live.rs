@@ -1,8 +1,9 @@
 //! A master as a program, and peers that we did not write: back to back JSON without delimiter,
 //! one connection for all or one for each question (tasks spec: Messages).
 
+use crate::folder::Folder;
 use crate::harness::{Program, WAIT, run, until};
-use crate::tasks_zip::{Folder, Zip};
+use crate::tasks_zip::Zip;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use crate::tasks_live::{Master, Wild, folder, ok, put, task};
 use serde_json::json;
 
 /// A master with a page, and where the page is.
-fn master(folder: &crate::tasks_zip::Folder, more: &[&str]) -> (Master, String) {
+fn master(folder: &crate::folder::Folder, more: &[&str]) -> (Master, String) {
     let mut master = Master::start(folder, &[&["--web", "127.0.0.1:0"], more].concat());
     let line = said(&mut master.program, "page at ");
     (master, line)

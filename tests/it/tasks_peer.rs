@@ -1,8 +1,9 @@
 //! Our peer as a program, with our master and with masters that we did not write (tasks spec).
 
+use crate::folder::Folder;
 use crate::harness::{Program, WAIT, run, until};
 use crate::tasks_live::{MALHA, Master, folder, result, results, task};
-use crate::tasks_zip::{Folder, Zip, unzip};
+use crate::tasks_zip::{Zip, unzip};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};

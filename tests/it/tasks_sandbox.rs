@@ -1,8 +1,8 @@
 //! Scripts that try to get out. Each finds a wall, and the next task runs.
 
+use crate::folder::Folder;
 use crate::harness::until;
 use crate::tasks_bench::{Bench, TRY, both_ways, has_walls, python, task};
-use crate::tasks_zip::Folder;
 use malha::net::stop::Stop;
 use malha::tasks::work::Confinement;
 use nix::libc;

@@ -363,7 +363,7 @@ fn a_large_task_goes_through_in_little_memory() {
 
 #[test]
 fn a_virtual_environment_is_a_python_too() {
-    let folder = crate::tasks_zip::Folder::new();
+    let folder = crate::folder::Folder::new();
     let environment = folder.path().join("environment");
     let mut make = std::process::Command::new(python());
     let made = make.args(["-m", "venv", "--without-pip"]).arg(&environment).output().unwrap();

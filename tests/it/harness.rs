@@ -65,6 +65,13 @@ impl Program {
         self.child.id()
     }
 
+    /// What it had in memory at most, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     pub fn types(&mut self, line: &str) {
         writeln!(self.typed.as_mut().unwrap(), "{line}").unwrap();
     }

@@ -1,9 +1,9 @@
 //! Our peer as a program, with our master and with masters that we did not write (tasks spec).
 
 use crate::folder::Folder;
-use crate::harness::{Program, WAIT, run, until};
+use crate::harness::{Program, WAIT, run, until, until_at_most};
 use crate::tasks_live::{MALHA, Master, folder, result, results, task};
-use crate::tasks_zip::{Zip, unzip};
+use crate::tasks_zip::{Entry, Zip, unzip};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -43,6 +43,34 @@ fn the_whole_way_with_the_two_commands_of_the_chapter() {
     let (code, _, err) = run(MALHA, &["tasks", "example", tasks.to_str().unwrap()], "");
     assert_eq!(code, Some(1));
     assert!(err[0].ends_with("average.zip: it is there already"), "{err:?}");
+}
+
+/// 60 MiB there and 60 MiB back, between the two programs.
+#[test]
+fn a_large_task_and_a_large_result_take_little_memory_on_both_sides() {
+    const BYTES: usize = 60 * 1024 * 1024;
+    let mut large = Zip::new();
+    let script = "data = open('blob', 'rb').read()\nopen('back', 'wb').write(data[::-1])\n";
+    large.add("main.py", script.as_bytes());
+    let blob: Vec<u8> = (0..BYTES as u64).map(|n| (n * n >> 9) as u8).collect();
+    large.put(&Entry::stored("blob", &blob));
+    let large = large.finish();
+    let folder = folder(&[("large.zip", &large)]);
+    let mut master = Master::start(&folder, &[]);
+    let mut peer = peer(&folder, master.addr, &[]);
+    let kept = || results(&folder).contains(&"large.zip".to_owned()).then_some(());
+    until_at_most(WAIT * 6, "the result", kept);
+    peer.prints("large.zip: done");
+    for (who, program) in [("master", &master.program), ("peer", &peer)] {
+        let kib = program.peak_kib();
+        assert!(kib < 24 * 1024, "the {who} took {kib} KiB");
+    }
+    let back = files(&folder, "large.zip").remove("back").unwrap();
+    assert!(back.iter().eq(blob.iter().rev()));
+    peer.signal("-INT");
+    peer.exits(0);
+    master.program.signal("-INT");
+    master.program.exits(0);
 }
 
 #[test]

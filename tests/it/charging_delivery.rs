@@ -5,7 +5,9 @@ use crate::charging_clients::{
     ROOM, World, again, clean, kept, publish, publishing, retained, subscribe,
 };
 use malha::charging::broker::state::{Effect, Event, Room};
-use malha::charging::limits::{MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX, SEARCH_TOPICS_MAX};
+use malha::charging::limits::{
+    ALL_QUEUED_BYTES_MAX, MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX, SEARCH_TOPICS_MAX,
+};
 use malha::charging::protocol::{Packet, Qos};
 use malha::net::clock::Millis;
 use malha::net::pushed::LinkId;
@@ -305,6 +307,36 @@ fn the_queue_has_a_limit_in_bytes_too() {
     assert_eq!((world.state.session("sub").unwrap().queued(), world.lost.len()), (3, 1));
     world.says(2, publish("t", "small", 1, 6));
     assert_eq!(world.state.session("sub").unwrap().queued(), 4);
+}
+
+/// However many are away, what waits for them has an end.
+#[test]
+fn what_waits_for_all_together_has_a_limit() {
+    let mut world = pair("none", 1);
+    for link in 0..(ALL_QUEUED_BYTES_MAX / QUEUED_BYTES_MAX) as u64 {
+        world.joins(10 + link, kept(&format!("away{link}")));
+        world.subscribes(10 + link, "t", 1);
+        world.closes(10 + link);
+    }
+    world.joins(3, kept("last"));
+    world.subscribes(3, "u", 1);
+    world.closes(3);
+    let quarter = "x".repeat(QUEUED_BYTES_MAX / 4 - 1);
+    for id in 1..=4 {
+        world.says(2, publish("t", &quarter, 1, id));
+    }
+    assert_eq!(world.lost, [], "all together wait for as much as each may have waiting");
+    let waiting = |world: &World| world.state.session("last").unwrap().queued();
+    world.says(2, publish("u", "", 1, 5));
+    assert_eq!((waiting(&world), world.lost.len()), (0, 1));
+    // One takes what is his, and one comes and wants nothing of it.
+    world.returns(10, "away0");
+    assert_eq!(payloads(&mut world, 10).len(), ROOM.in_flight_max);
+    world.joins(11, clean("away1"));
+    for id in 6..=9 {
+        world.says(2, publish("u", &quarter, 1, id));
+    }
+    assert_eq!((waiting(&world), world.lost.len()), (4, 1));
 }
 
 /// [MQTT-4.6.0-6]: in order on one topic at one QoS.

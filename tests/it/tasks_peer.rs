@@ -52,7 +52,7 @@ fn a_large_task_and_a_large_result_take_little_memory_on_both_sides() {
     let mut large = Zip::new();
     let script = "data = open('blob', 'rb').read()\nopen('back', 'wb').write(data[::-1])\n";
     large.add("main.py", script.as_bytes());
-    let blob: Vec<u8> = (0..BYTES as u64).map(|n| (n * n >> 9) as u8).collect();
+    let blob: Vec<u8> = (0..BYTES as u64).map(|n| ((n * n) >> 9) as u8).collect();
     large.put(&Entry::stored("blob", &blob));
     let large = large.finish();
     let folder = folder(&[("large.zip", &large)]);

@@ -1,6 +1,6 @@
 //! What the broker keeps of one client: what waits for it, and what it has not acknowledged.
 
-use crate::charging::limits::{MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX};
+use crate::charging::limits::{ALL_QUEUED_BYTES_MAX, MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX};
 use crate::charging::protocol::{Message, Packet, PacketId, Publish, Qos};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
@@ -121,13 +121,12 @@ impl Session {
         while self.drop_oldest() {}
     }
 
-    /// A message for this client.
+    /// A message for this client; so many bytes wait for the others.
     pub fn deliver(
         &mut self,
         message: &Message,
-        qos: Qos,
-        retain: bool,
-        room: Room,
+        (qos, retain): (Qos, bool),
+        (room, others_bytes): (Room, usize),
         out: &mut Vec<Out>,
     ) -> Fate {
         let is_qos_0 = qos == Qos::AtMostOnce;
@@ -145,7 +144,7 @@ impl Session {
             return Fate::default();
         }
         let mut fate = Fate::default();
-        while self.is_full(message.size(), room) {
+        while self.is_full(message.size(), room, others_bytes) {
             if !self.drop_oldest() {
                 return Fate { is_lost: true, ..fate };
             }
@@ -161,10 +160,13 @@ impl Session {
         self.under_way.len() < room.in_flight_max
     }
 
-    /// Whether so many bytes more are too much. One message may always wait.
-    fn is_full(&self, bytes: usize, room: Room) -> bool {
-        let is_too_much = self.queued_bytes + bytes > QUEUED_BYTES_MAX && !self.queue.is_empty();
-        self.queue.len() >= room.queued_max || is_too_much
+    /// Whether so many bytes more are too much. One message may wait for each client, however long,
+    /// while there is room for all together.
+    fn is_full(&self, bytes: usize, room: Room, others_bytes: usize) -> bool {
+        let bytes = self.queued_bytes + bytes;
+        let is_too_much = bytes > QUEUED_BYTES_MAX && !self.queue.is_empty();
+        let is_all_too_much = others_bytes + bytes > ALL_QUEUED_BYTES_MAX;
+        self.queue.len() >= room.queued_max || is_too_much || is_all_too_much
     }
 
     /// Drops the oldest message of QoS 0, if there is one.
@@ -239,6 +241,11 @@ impl Session {
     /// Messages that wait.
     pub fn queued(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Their bytes.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
     }
 
     /// Messages that were sent and not acknowledged.

@@ -17,9 +17,10 @@ pub const IN_FLIGHT_MAX: usize = 100;
 pub const QUEUED_MAX: usize = 1_000;
 /// Topics and payloads of all that waits for one client, in bytes.
 pub const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The same for all clients together: what a stranger with a thousand client ids can make us hold.
-/// A message that waits for several clients is held once, and counts for each.
-pub const ALL_QUEUED_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// The same for all clients together, with what they have not acknowledged: what a stranger with a
+/// thousand client ids can make us hold. A message for several clients is held once, and counts for
+/// each.
+pub const HELD_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Levels of a topic or filter, unless `--max-levels` says otherwise. Matching walks over each.
 pub const LEVELS_MAX: usize = 32;
 /// Filters of one client: more than any program needs, so that nobody fills our memory.
@@ -58,7 +59,7 @@ pub const MARKS_MAX: u32 = 4;
 pub const PENDING_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 const _: () = assert!(IN_FLIGHT_MAX < u16::MAX as usize);
-const _: () = assert!(QUEUED_BYTES_MAX < ALL_QUEUED_BYTES_MAX);
+const _: () = assert!(QUEUED_BYTES_MAX < HELD_BYTES_MAX);
 const _: () = assert!(MARK_BYTES * (MARKS_MAX as usize) < PENDING_BYTES_MAX);
 
 // The roles, which know nothing of the broker.

@@ -6,7 +6,7 @@ use crate::charging_clients::{
 };
 use malha::charging::broker::state::{Effect, Event, Room};
 use malha::charging::limits::{
-    ALL_QUEUED_BYTES_MAX, MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX, SEARCH_TOPICS_MAX,
+    HELD_BYTES_MAX, MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX, SEARCH_TOPICS_MAX,
 };
 use malha::charging::protocol::{Packet, Qos};
 use malha::net::clock::Millis;
@@ -313,7 +313,7 @@ fn the_queue_has_a_limit_in_bytes_too() {
 #[test]
 fn what_waits_for_all_together_has_a_limit() {
     let mut world = pair("none", 1);
-    for link in 0..(ALL_QUEUED_BYTES_MAX / QUEUED_BYTES_MAX) as u64 {
+    for link in 0..(HELD_BYTES_MAX / QUEUED_BYTES_MAX) as u64 {
         world.joins(10 + link, kept(&format!("away{link}")));
         world.subscribes(10 + link, "t", 1);
         world.closes(10 + link);
@@ -329,14 +329,27 @@ fn what_waits_for_all_together_has_a_limit() {
     let waiting = |world: &World| world.state.session("last").unwrap().queued();
     world.says(2, publish("u", "", 1, 5));
     assert_eq!((waiting(&world), world.lost.len()), (0, 1));
-    // One takes what is his, and one comes and wants nothing of it.
+    // Nor is there room for what would only be on its way; what is not held comes.
+    world.returns(3, "last");
+    world.says(2, publish("u", "", 1, 6));
+    world.says(2, publish("u", "at once", 0, 0));
+    assert_eq!((payloads(&mut world, 3), world.lost.len()), (vec!["at once".to_owned()], 2));
+    world.closes(3);
+    // One has what is his when he says so, and one comes and wants nothing of it.
     world.returns(10, "away0");
     assert_eq!(payloads(&mut world, 10).len(), ROOM.in_flight_max);
+    for id in 1..=2 {
+        world.says(2, publish("u", &quarter, 1, 7));
+        assert_eq!(waiting(&world), usize::from(id) - 1);
+        world.says(10, Packet::PubAck(id));
+        world.says(2, publish("u", &quarter, 1, 8));
+        assert_eq!(waiting(&world), usize::from(id));
+    }
     world.joins(11, clean("away1"));
-    for id in 6..=9 {
+    for id in 9..=10 {
         world.says(2, publish("u", &quarter, 1, id));
     }
-    assert_eq!((waiting(&world), world.lost.len()), (4, 1));
+    assert_eq!(waiting(&world), 4);
 }
 
 /// [MQTT-4.6.0-6]: in order on one topic at one QoS.

@@ -127,9 +127,9 @@ impl State {
         }
         let Stage::In(key) = link.stage else { return };
         let Some(session) = self.sessions.get_mut(&key) else { return };
-        let others_bytes = self.queued_bytes - session.queued_bytes();
+        let others_bytes = self.held_bytes - session.held_bytes();
         session.pause(now);
-        self.queued_bytes = others_bytes + session.queued_bytes();
+        self.held_bytes = others_bytes + session.held_bytes();
         let will = session.will.take();
         if session.clean {
             self.forget(key);
@@ -150,7 +150,7 @@ impl State {
     /// Nothing is kept of this client.
     fn forget(&mut self, key: Key) {
         let Some(session) = self.sessions.remove(&key) else { return };
-        self.queued_bytes -= session.queued_bytes();
+        self.held_bytes -= session.held_bytes();
         self.away.remove(&(session.gone_at, key));
         self.keys.remove(&session.client);
         for filter in session.filters.keys() {

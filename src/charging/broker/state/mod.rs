@@ -160,8 +160,8 @@ pub struct State {
     keys: HashMap<Arc<str>, Key>,
     /// Sessions of clients that are away, by the time since when.
     away: BTreeSet<(Millis, Key)>,
-    /// What waits for all clients together.
-    queued_bytes: usize,
+    /// What is held for all clients together.
+    held_bytes: usize,
     filters: Filters,
     retained: Retained,
     last_key: u64,
@@ -188,7 +188,7 @@ impl State {
             sessions: HashMap::new(),
             keys: HashMap::new(),
             away: BTreeSet::new(),
-            queued_bytes: 0,
+            held_bytes: 0,
             filters: Filters::default(),
             retained: Retained::default(),
             last_key: 0,

@@ -1,6 +1,6 @@
 //! What the broker keeps of one client: what waits for it, and what it has not acknowledged.
 
-use crate::charging::limits::{ALL_QUEUED_BYTES_MAX, MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX};
+use crate::charging::limits::{HELD_BYTES_MAX, MARK_BYTES, MARKS_MAX, QUEUED_BYTES_MAX};
 use crate::charging::protocol::{Message, Packet, PacketId, Publish, Qos};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
@@ -61,6 +61,7 @@ pub struct Session {
     /// How many in the queue may be dropped.
     queued_qos_0: usize,
     under_way: VecDeque<UnderWay>,
+    under_way_bytes: usize,
     /// How many of them were sent on this connection; the others are to be sent again.
     resent: usize,
     last_id: PacketId,
@@ -100,6 +101,7 @@ impl Session {
             queued_bytes: 0,
             queued_qos_0: 0,
             under_way: VecDeque::new(),
+            under_way_bytes: 0,
             resent: 0,
             last_id: 0,
             unmarked_bytes: 0,
@@ -121,7 +123,7 @@ impl Session {
         while self.drop_oldest() {}
     }
 
-    /// A message for this client; so many bytes wait for the others.
+    /// A message for this client; so many bytes are held for the others.
     pub fn deliver(
         &mut self,
         message: &Message,
@@ -139,7 +141,8 @@ impl Session {
         } else {
             self.queue.is_empty() && self.resent == self.under_way.len() && self.has_window(room)
         };
-        if is_next && self.link.is_some() && !self.is_slow() {
+        let has_room = is_qos_0 || self.has_room(others_bytes + message.size());
+        if is_next && has_room && self.link.is_some() && !self.is_slow() {
             self.send_new(message.clone(), qos, retain, out);
             return Fate::default();
         }
@@ -160,13 +163,17 @@ impl Session {
         self.under_way.len() < room.in_flight_max
     }
 
-    /// Whether so many bytes more are too much. One message may wait for each client, however long,
-    /// while there is room for all together.
+    /// Whether there is no room for so many bytes more. One message may wait for each client,
+    /// however long, while there is room for all together.
     fn is_full(&self, bytes: usize, room: Room, others_bytes: usize) -> bool {
-        let bytes = self.queued_bytes + bytes;
-        let is_too_much = bytes > QUEUED_BYTES_MAX && !self.queue.is_empty();
-        let is_all_too_much = others_bytes + bytes > ALL_QUEUED_BYTES_MAX;
-        self.queue.len() >= room.queued_max || is_too_much || is_all_too_much
+        let is_too_much = self.queued_bytes + bytes > QUEUED_BYTES_MAX && !self.queue.is_empty();
+        let has_room = self.has_room(others_bytes + bytes);
+        self.queue.len() >= room.queued_max || is_too_much || !has_room
+    }
+
+    /// Whether so many bytes may be held beside what is held for this client.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.held_bytes() + bytes <= HELD_BYTES_MAX
     }
 
     /// Drops the oldest message of QoS 0, if there is one.
@@ -209,8 +216,9 @@ impl Session {
             let sent = under_way.publish.as_ref();
             under_way.id == id && sent.is_none_or(|publish| publish.qos == Qos::ExactlyOnce)
         };
-        if let Some(under_way) = self.under_way.iter_mut().find(is_it) {
-            under_way.publish = None;
+        let found = self.under_way.iter_mut().find(is_it);
+        if let Some(publish) = found.and_then(|under_way| under_way.publish.take()) {
+            self.under_way_bytes -= publish.message.size();
         }
         // Also if we know nothing of it: only this ends the matter for the client.
         self.send(Packet::PubRel(id), out);
@@ -243,20 +251,21 @@ impl Session {
         self.queue.len()
     }
 
-    /// Their bytes.
-    pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes
-    }
-
     /// Messages that were sent and not acknowledged.
     pub fn in_flight(&self) -> usize {
         self.under_way.len()
     }
 
+    /// The bytes of both.
+    pub fn held_bytes(&self) -> usize {
+        self.queued_bytes + self.under_way_bytes
+    }
+
     fn finish(&mut self, is_it: impl Fn(&UnderWay) -> bool) {
         // Clients acknowledge in order, so it is the first one.
         if let Some(index) = self.under_way.iter().position(is_it) {
-            self.under_way.remove(index);
+            let ended = self.under_way.remove(index).and_then(|under_way| under_way.publish);
+            self.under_way_bytes -= ended.map_or(0, |publish| publish.message.size());
             self.resent -= usize::from(index < self.resent);
         }
     }
@@ -289,6 +298,7 @@ impl Session {
         if qos > Qos::AtMostOnce {
             publish.id = self.free_id();
             let kept = UnderWay { id: publish.id, publish: Some(publish.clone()) };
+            self.under_way_bytes += publish.message.size();
             self.under_way.push_back(kept);
             self.resent += 1;
         }

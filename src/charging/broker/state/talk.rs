@@ -90,10 +90,10 @@ impl State {
 
     fn deliver(&mut self, key: Key, message: &Message, qos: Qos, retain: bool) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
-        let others_bytes = self.queued_bytes - session.queued_bytes();
+        let others_bytes = self.held_bytes - session.held_bytes();
         let room = (self.setup.room, others_bytes);
         let fate = session.deliver(message, (qos, retain), room, &mut self.out);
-        self.queued_bytes = others_bytes + session.queued_bytes();
+        self.held_bytes = others_bytes + session.held_bytes();
         self.counters.dropped += fate.dropped;
         match qos {
             _ if !fate.is_lost => {}
@@ -176,9 +176,9 @@ impl State {
     ) {
         let Some(&Link { stage: Stage::In(key), .. }) = self.links.get(&link) else { return };
         let Some(session) = self.sessions.get_mut(&key) else { return };
-        let others_bytes = self.queued_bytes - session.queued_bytes();
+        let others_bytes = self.held_bytes - session.held_bytes();
         act(session, &mut self.out);
-        self.queued_bytes = others_bytes + session.queued_bytes();
+        self.held_bytes = others_bytes + session.held_bytes();
         self.send_out(link);
         self.go_on(key);
     }

@@ -182,3 +182,28 @@ pub fn subscribe(id: u16, filters: &[(&str, u8)]) -> Packet {
         filters.map(|(filter, qos)| ((*filter).to_owned(), Qos::from_bits(*qos).unwrap()));
     Packet::Subscribe(id, filters.collect())
 }
+
+/// A subscriber 1 and a publisher 2.
+pub fn pair(filter: &str, qos: u8) -> World {
+    pair_with(ROOM, filter, qos)
+}
+
+pub fn pair_with(room: Room, filter: &str, qos: u8) -> World {
+    let mut world = World::with(room, false, &[]);
+    world.joins(1, kept("sub"));
+    world.subscribes(1, filter, qos);
+    world.joins(2, clean("pub"));
+    world
+}
+
+/// The payloads of what a client was sent since it was last asked, its marks left out.
+pub fn payloads(world: &mut World, link: u64) -> Vec<String> {
+    let heard = std::mem::take(world.heard.entry(link).or_default());
+    let payload = |effect| match effect {
+        Effect::Send(_, Packet::Publish(publish)) => {
+            Some(String::from_utf8_lossy(publish.message.payload()).into_owned())
+        }
+        _ => None,
+    };
+    heard.into_iter().filter_map(payload).collect()
+}

@@ -16,6 +16,7 @@ mod charging_map;
 mod charging_packets;
 mod charging_partners;
 mod charging_payload;
+mod charging_queues;
 mod charging_roles;
 mod charging_servers;
 mod charging_session;

@@ -222,8 +222,22 @@ fn seconds<const MS_MAX: u64>(text: &str) -> Result<Seconds, String> {
     Ok(Seconds((given * 1000.0) as u64))
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "not a number from 1".to_owned())
+/// A whole number from `MIN` to `MAX`.
+fn number<T: TryFrom<u64>, const MIN: u64, const MAX: u64>(text: &str) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| format!("not a number from {MIN} to {MAX}"))
+}
+
+/// How many of something there may be at a time, where the machine is the limit.
+fn count(text: &str) -> Result<usize, String> {
+    number::<usize, 1, { u32::MAX as u64 }>(text)
+}
+
+/// What decides all that is left to chance.
+#[cfg(any(feature = "grid", feature = "charging"))]
+fn seed(text: &str) -> Result<u64, String> {
+    number::<u64, 0, { u64::MAX }>(text)
 }
 
 /// `ADDR:PORT`, `[::1]:PORT` or `NAME:PORT`.

@@ -8,6 +8,7 @@ use super::table;
 use crate::net::failure::Failure;
 use crate::net::progress;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use indicatif::ProgressBar;
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ pub struct GridArgs {
     scale: bool,
     /// The most clients of --scale
     #[arg(long, value_name = "N", default_value_t = 5000)]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     max_clients: usize,
 }
 
@@ -94,13 +96,14 @@ struct Crowd {
     to_ten: Vec<f64>,
     ten_of_them: Vec<f64>,
     to_bare: Vec<f64>,
+    bare_to_ten: Vec<f64>,
     rate: Vec<f64>,
     p99_us: Vec<f64>,
     connected_per_s: f64,
     kib: f64,
 }
 
-const SCALE_WIDTHS: [usize; 8] = [8, 20, 20, 20, 9, 12, 12, 9];
+const SCALE_WIDTHS: [usize; 9] = [8, 20, 20, 20, 20, 9, 12, 12, 9];
 
 impl GridArgs {
     fn scale(self) -> Result<(), Failure> {
@@ -116,6 +119,7 @@ impl GridArgs {
                 &"to 10 clients",
                 &"10 active, to 10",
                 &"to as many bare",
+                &"bare, to 10 bare",
                 &"asked/s",
                 &"connected/s",
                 &"KiB/client",
@@ -133,6 +137,7 @@ impl GridArgs {
                         &table::spread(&crowd.to_ten),
                         &table::spread(&crowd.ten_of_them),
                         &table::spread(&crowd.to_bare),
+                        &table::spread(&crowd.bare_to_ten),
                         &format!("{:.0}", table::median(crowd.rate)),
                         &format!("{:.0}", crowd.connected_per_s),
                         &format!("{:.1}", crowd.kib),
@@ -167,11 +172,14 @@ impl GridArgs {
             crowd.kib = (server.resident_kib() - before_kib) / size as f64;
             let ten_of_them = clients.ask(10.min(size), &asking, self.effort.ms, || ())?;
             let plain = bare.ask(size, &echoing, self.effort.ms, || ())?;
+            let plain_ten =
+                Clients::connect(echo.addr, 10, HELLO)?.ask(10, &echoing, self.effort.ms, || ())?;
             // Ten alone, on the same server, in the same round.
             let (ten, _) = compare::measure((server, None), HELLO, row, self.effort)?;
             crowd.to_ten.push(all.answers_per_s / ten.answers_per_s);
             crowd.ten_of_them.push(ten_of_them.answers_per_s / ten.answers_per_s);
             crowd.to_bare.push(all.answers_per_s / plain.answers_per_s);
+            crowd.bare_to_ten.push(plain.answers_per_s / plain_ten.answers_per_s);
             crowd.rate.push(all.answers_per_s);
             crowd.p99_us.push(all.trips.value_at_quantile(0.99) as f64);
             bar.inc(1);

@@ -18,6 +18,7 @@ mod grid;
 mod tasks;
 
 use crate::net::failure::Failure;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 
@@ -67,9 +68,11 @@ pub enum Bench {
 struct Effort {
     /// Rounds, of which the median counts
     #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     rounds: usize,
     /// Milliseconds that one measurement takes
     #[arg(long, value_name = "MS", default_value_t = 500)]
+    #[arg(value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     ms: u64,
 }
 

@@ -8,6 +8,8 @@ pub const CONNECTIONS_MAX: usize = 900;
 /// The longest packet, unless `--max-packet` says otherwise; MQTT's own limit is 256 MiB, which
 /// one client could make us hold a thousand times.
 pub const PACKET_BYTES_MAX: usize = 256 * 1024;
+/// The least that `--max-packet` can say: what can carry a CONNECT.
+pub const PACKET_BYTES_LEAST: u64 = 128;
 /// The most that `--max-packet` can say: four bytes of seven bits, and the five before the body.
 pub const PACKET_BYTES_LIMIT: usize = (1 << 28) - 1 + 5;
 /// Messages of QoS 1 and 2 that a client may have unacknowledged, unless `--max-inflight` says

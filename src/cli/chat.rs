@@ -1,7 +1,7 @@
 //! The command line of the chat.
 
 use super::{
-    Common, DONE, Endpoint, Running, Seconds, announce, at_least_one, finish, listen, seconds,
+    Common, DONE, Endpoint, Running, Seconds, announce, count, finish, listen, number, seconds,
     usage,
 };
 use crate::chat::client::{self, Told};
@@ -56,10 +56,10 @@ pub(super) struct ServerArgs {
     #[arg(default_value_t = Seconds(STATUS_MS))]
     status_every: Seconds,
     /// Clients at a time
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = CLIENTS_MAX)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = CLIENTS_MAX)]
     max_clients: usize,
     /// Messages a second of one client
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::<u32, 1, { u32::MAX as u64 }>)]
     #[arg(default_value_t = RATE_MAX)]
     max_rate: u32,
     #[command(flatten)]
@@ -111,7 +111,7 @@ pub(super) struct ClientArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1235")]
     connect: Endpoint,
     /// Our id, which nobody else has
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::<u32, 1, { u32::MAX as u64 }>)]
     #[arg(required_unless_present = "web")]
     id: Option<Id>,
     /// Our name

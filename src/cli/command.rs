@@ -1,7 +1,7 @@
 //! The command line of the command server.
 
 use super::{
-    Common, DONE, Endpoint, FAILED, Running, Seconds, at_least_one, finish, seconds, usage,
+    Common, DONE, Endpoint, FAILED, Running, Seconds, count, finish, number, seconds, usage,
 };
 use crate::command::calendar::Calendar;
 use crate::command::client::Client;
@@ -59,7 +59,7 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "FILE", default_value = "server_log.txt")]
     log: PathBuf,
     /// Clients at a time
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = CLIENTS_MAX)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = CLIENTS_MAX)]
     max_clients: usize,
     /// Seconds after which a client that asks nothing is closed
     #[arg(long, value_name = "SECONDS", value_parser = seconds::<IDLE_MS_LIMIT>)]
@@ -115,11 +115,11 @@ pub(super) struct ClientArgs {
     command: Vec<String>,
     /// Many clients that check every answer; the default is 10
     #[arg(long, value_name = "N", conflicts_with = "command")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=STRESS_CLIENTS_MAX as u64))]
+    #[arg(value_parser = number::<u64, 1, { STRESS_CLIENTS_MAX as u64 }>)]
     clients: Option<u64>,
     /// Requests of each of them; the default is 1000
     #[arg(long, value_name = "M", conflicts_with = "command")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=STRESS_REQUESTS_MAX))]
+    #[arg(value_parser = number::<u64, 1, STRESS_REQUESTS_MAX>)]
     requests: Option<u64>,
     #[command(flatten)]
     common: Common,

@@ -1,6 +1,6 @@
 //! The command line of the grid.
 
-use super::{Common, DONE, FAILED, Running, Seconds, at_least_one, finish, seconds, usage};
+use super::{Common, DONE, FAILED, Running, Seconds, count, finish, seconds, seed, usage};
 use crate::grid::client::{Client, Lost};
 use crate::grid::console::{self, ClientCommand, Ended, ServerCommand};
 use crate::grid::limits::{CLIENTS_MAX, PEER_MS_LIMIT, PEER_MS_MAX};
@@ -91,7 +91,7 @@ pub(super) struct ServerArgs {
     #[arg(default_value_t = Seconds(PEER_MS_MAX))]
     peer_timeout: Seconds,
     /// Clients at a time
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = CLIENTS_MAX)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = CLIENTS_MAX)]
     max_clients: usize,
     #[command(flatten)]
     common: Common,
@@ -100,7 +100,7 @@ pub(super) struct ServerArgs {
 #[derive(Debug, Args)]
 struct Network {
     /// Repeats a draw of sensors
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = seed)]
     seed: Option<u64>,
     /// Reads the sensors from a CSV file: id,power,efficiency
     #[arg(long, value_name = "FILE", conflicts_with = "seed")]
@@ -253,7 +253,7 @@ fn read_commands(running: &Running, typed_in: CommandsIn) -> Result<(), Lost> {
 #[derive(Debug, Args)]
 pub(super) struct PairArgs {
     /// Repeats a draw of sensors
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = seed)]
     seed: Option<u64>,
     #[command(flatten)]
     common: Common,

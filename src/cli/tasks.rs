@@ -3,7 +3,7 @@
 mod peer;
 
 use super::{
-    Common, DONE, Endpoint, FAILED, Running, Seconds, announce, at_least_one, finish, listen,
+    Common, DONE, Endpoint, FAILED, Running, Seconds, announce, count, finish, listen, number,
     seconds, usage,
 };
 use crate::net::counters;
@@ -80,7 +80,7 @@ struct Trust {
     trust_network: bool,
     /// Longest message, in MiB
     #[arg(long, value_name = "MIB", default_value_t = MESSAGE_MIB_MAX)]
-    #[arg(value_parser = number::<1_000_000>)]
+    #[arg(value_parser = number::<u64, 1, 1_000_000>)]
     max_message: u64,
 }
 
@@ -96,12 +96,6 @@ impl Trust {
     fn message_bytes_max(&self) -> u64 {
         self.max_message * 1024 * 1024
     }
-}
-
-/// A number from 1 to `MAX`.
-fn number<const MAX: u64>(text: &str) -> Result<u64, String> {
-    let number = text.parse().ok().filter(|number| (1..=MAX).contains(number));
-    number.ok_or_else(|| format!("not a number from 1 to {MAX}"))
 }
 
 /// A usage error.
@@ -138,14 +132,14 @@ pub(super) struct MasterArgs {
     #[arg(default_value_t = Seconds(TASK_MS_MAX))]
     task_timeout: Seconds,
     /// How often a task may be lost or fail before it is set aside
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::<u32, 1, { u32::MAX as u64 }>)]
     #[arg(default_value_t = ATTEMPTS_MAX)]
     attempts: u32,
     /// Ends when every task is done or set aside
     #[arg(long)]
     until_done: bool,
     /// Peers at a time
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = PEERS_MAX)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = PEERS_MAX)]
     max_peers: usize,
     /// Serves a page there that shows tasks and peers
     #[arg(long, value_name = "ADDR:PORT")]

@@ -3,11 +3,12 @@
 mod roles;
 mod simulate;
 
-use super::{Common, DONE, Endpoint, Running, at_least_one, finish};
+use super::{Common, DONE, Endpoint, Running, count, finish, number};
 use crate::charging::broker::server::{Broker, Config};
 use crate::charging::broker::state::Room;
 use crate::charging::limits::{
-    CONNECTIONS_MAX, IN_FLIGHT_MAX, LEVELS_MAX, PACKET_BYTES_LIMIT, PACKET_BYTES_MAX, QUEUED_MAX,
+    CONNECTIONS_MAX, IN_FLIGHT_MAX, LEVELS_MAX, PACKET_BYTES_LEAST, PACKET_BYTES_LIMIT,
+    PACKET_BYTES_MAX, QUEUED_MAX,
 };
 use crate::charging::protocol::is_filter;
 use crate::net::failure::Failure;
@@ -65,19 +66,21 @@ pub(super) struct BrokerArgs {
     #[arg(long, value_name = "FILTER", value_parser = filter)]
     deny_subscribe: Vec<String>,
     /// Connections at a time
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = CONNECTIONS_MAX)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = CONNECTIONS_MAX)]
     max_connections: usize,
     /// Bytes of the longest packet
-    #[arg(long, value_name = "BYTES", value_parser = packet, default_value_t = PACKET_BYTES_MAX)]
+    #[arg(long, value_name = "BYTES", default_value_t = PACKET_BYTES_MAX)]
+    #[arg(value_parser = number::<usize, PACKET_BYTES_LEAST, { PACKET_BYTES_LIMIT as u64 }>)]
     max_packet: usize,
     /// Messages of QoS 1 and 2 that a client may have unacknowledged
-    #[arg(long, value_name = "N", value_parser = in_flight, default_value_t = IN_FLIGHT_MAX)]
+    #[arg(long, value_name = "N", default_value_t = IN_FLIGHT_MAX)]
+    #[arg(value_parser = number::<usize, 1, { u16::MAX as u64 - 1 }>)]
     max_inflight: usize,
     /// Messages that wait for one client
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = QUEUED_MAX)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = QUEUED_MAX)]
     max_queued: usize,
     /// Levels of a topic or filter
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value_t = LEVELS_MAX)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = LEVELS_MAX)]
     max_levels: usize,
     #[command(flatten)]
     common: Common,
@@ -107,16 +110,4 @@ impl BrokerArgs {
 fn filter(text: &str) -> Result<String, String> {
     let why = "not a topic filter: `+` stands alone in a level, `#` alone in the last";
     if is_filter(text) { Ok(text.to_owned()) } else { Err(why.to_owned()) }
-}
-
-fn packet(text: &str) -> Result<usize, String> {
-    // The shortest that can carry a CONNECT.
-    let fits = |bytes: &usize| (128..=PACKET_BYTES_LIMIT).contains(bytes);
-    let why = || format!("not a number of bytes from 128 to {PACKET_BYTES_LIMIT}");
-    text.parse().ok().filter(fits).ok_or_else(why)
-}
-
-fn in_flight(text: &str) -> Result<usize, String> {
-    let fits = |count: &usize| (1..usize::from(u16::MAX)).contains(count);
-    text.parse().ok().filter(fits).ok_or_else(|| "not a number from 1 to 65534".to_owned())
 }

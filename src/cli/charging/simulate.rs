@@ -10,7 +10,7 @@ use crate::charging::pages;
 use crate::charging::simulate::figures::{Columns, Figures, table};
 use crate::charging::simulate::live::{self, Around};
 use crate::charging::simulate::{Plan, fast};
-use crate::cli::{Common, DONE, Endpoint, Running, announce, listen};
+use crate::cli::{Common, DONE, Endpoint, Running, announce, listen, number, seed};
 use crate::net::dial;
 use crate::net::failure::Failure;
 use crate::net::progress;
@@ -35,18 +35,18 @@ use std::thread;
 pub(crate) struct SimulateArgs {
     /// Charging stations
     #[arg(long, value_name = "N", default_value_t = SIMULATED_STATIONS as u64)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=SIMULATED_STATIONS_MAX))]
+    #[arg(value_parser = number::<u64, 1, SIMULATED_STATIONS_MAX>)]
     stations: u64,
     /// Vehicles
     #[arg(long, value_name = "M", default_value_t = SIMULATED_VEHICLES as u64)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=SIMULATED_VEHICLES_MAX))]
+    #[arg(value_parser = number::<u64, 1, SIMULATED_VEHICLES_MAX>)]
     vehicles: u64,
     /// How long, in seconds
     #[arg(long, value_name = "S", default_value_t = SIMULATED_SECONDS)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=SIMULATED_SECONDS_MAX))]
+    #[arg(value_parser = number::<u64, 1, SIMULATED_SECONDS_MAX>)]
     seconds: u64,
     /// Decides all that is left to chance
-    #[arg(long, value_name = "X", default_value_t = 1)]
+    #[arg(long, value_name = "X", value_parser = seed, default_value_t = 1)]
     seed: u64,
     /// Minutes that a car charges, on an average; if not given, as many as keep stations busy
     #[arg(long, value_name = "M", value_parser = minutes)]

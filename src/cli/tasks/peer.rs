@@ -1,7 +1,7 @@
 //! The command line of a peer.
 
-use super::{NEEDS_TRUST, Trust, number, refuse};
-use crate::cli::{Common, DONE, Endpoint, INTERRUPTED, Running, Seconds, seconds};
+use super::{NEEDS_TRUST, Trust, refuse};
+use crate::cli::{Common, DONE, Endpoint, INTERRUPTED, Running, Seconds, number, seconds};
 use crate::net::failure::Failure;
 use crate::tasks::client::{self, Search};
 use crate::tasks::limits::{DISCOVERY_PORT, SLOTS_MAX, TASK_MS_LIMIT, TASK_MS_MAX};
@@ -37,7 +37,7 @@ pub(in crate::cli) struct PeerArgs {
     #[arg(long, value_name = "DIR", default_value = "work")]
     work: PathBuf,
     /// Tasks at a time [default: one for each processor]
-    #[arg(long, value_name = "N", value_parser = number::<SLOTS>)]
+    #[arg(long, value_name = "N", value_parser = number::<u64, 1, SLOTS>)]
     slots: Option<u64>,
     /// The Python program [default: python3, or the system's own if scripts cannot run that]
     #[arg(long, value_name = "PROGRAM")]

@@ -40,6 +40,11 @@ pub const SEARCH_TOPICS_MAX: usize = 1_000;
 pub const SEARCH_FOUND_MAX: usize = 32;
 /// The longest client id. The standard asks for 23 and allows more \[MQTT-3.1.3-5\].
 pub const CLIENT_BYTES_MAX: usize = 256;
+/// How long a connection is silent before the system asks whether its other side is still there; a
+/// client that promises no keep alive may vanish without a word, and keep its place.
+pub const PROBE_MS: u64 = 60_000;
+/// The pause between two such questions. The system says how many go unanswered: Linux 9.
+pub const PROBE_AGAIN_MS: u64 = 10_000;
 /// How long a new connection may take to say CONNECT (3.1.4 says: a reasonable time).
 pub const CONNECT_MS_MAX: u64 = 10_000;
 /// Packets that a client sends ahead while its password is being checked.

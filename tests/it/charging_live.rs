@@ -260,6 +260,20 @@ fn a_half_open_connection_ends_with_its_keep_alive_and_its_will_is_said() {
     gone.person.ends();
 }
 
+/// One that promised no keep alive can only be found out by the system: in its table, the timer 2 of
+/// an established connection (1) is the one that asks.
+#[test]
+fn the_system_asks_after_who_promised_no_keep_alive() {
+    let broker = Broker::start(&[]);
+    let _quiet = broker.join(Connect { keep_alive_s: 0, ..clean("quiet") });
+    let ours = format!("0100007F:{:04X}", broker.addr.port());
+    until("the timer", || {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+        rows.find(|row| row[1] == ours && row[3] == "01" && row[5].starts_with("02:")).map(drop)
+    });
+}
+
 #[test]
 fn a_takeover_in_the_middle_of_qos_2() {
     let broker = Broker::start(&[]);

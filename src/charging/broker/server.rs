@@ -2,7 +2,8 @@
 
 use crate::charging::broker::state::{Counters, Effect, Event, Room, Setup, State, Why};
 use crate::charging::limits::{
-    BATCH_EVENTS_MAX, INBOX_EVENTS_MAX, OUTBOX_FRAMES_MAX, PENDING_BYTES_MAX,
+    BATCH_EVENTS_MAX, INBOX_EVENTS_MAX, OUTBOX_FRAMES_MAX, PENDING_BYTES_MAX, PROBE_AGAIN_MS,
+    PROBE_MS,
 };
 use crate::charging::protocol::{Code, Decoder, Malformed, Packet, encode};
 use crate::net::accept::{self, Gate, Refuser, Seats};
@@ -18,10 +19,12 @@ use crate::net::trace::Trace;
 use crate::net::users::{self, Job, Users, Verdict};
 use crate::net::wait::{Inbox, Woken};
 use crossbeam_channel::{Sender, bounded};
+use socket2::{SockRef, TcpKeepalive};
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, Scope};
+use std::time::Duration;
 
 /// What a broker is told at its start.
 #[derive(Debug, Clone)]
@@ -352,13 +355,17 @@ fn accept_clients<'scope>(
     let mut refusal = Vec::new();
     encode(&Packet::ConnAck(false, Code::ServerUnavailable), &mut refusal);
     let refuser = Refuser::new(refusal);
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_millis(PROBE_MS))
+        .with_interval(Duration::from_millis(PROBE_AGAIN_MS));
     let mut last = 0;
-    let admit = |socket, addr| {
+    let admit = |socket: TcpStream, addr| {
         let Some(seat) = accept::seat_soon(&seats, shut) else {
             // Nobody listens any more when this fails: the broker is stopping.
             let _ = inbox.send(Input::Refused(addr));
             return refuser.refuse(scope, socket);
         };
+        SockRef::from(&socket).set_tcp_keepalive(&probes)?;
         last += 1;
         let decoder = Decoder::new(config.packet_bytes_max, config.levels_max);
         let yielders = yielders.clone();

@@ -7,7 +7,7 @@ use crate::net::failure::Failure;
 use crate::net::limits::READ_BYTES_MAX;
 use crate::net::progress;
 use crate::tasks::client::{Answers, Link};
-use crate::tasks::limits::READ_BYTES;
+use crate::tasks::limits::{READ_BYTES, SPOOL_BYTES};
 use crate::tasks::protocol::{Asking, Heard, Name, SpoolId, ask, text};
 use crate::tasks::store::Spools;
 use clap::Args;
@@ -73,18 +73,21 @@ impl TasksArgs {
         let text = (LARGE_BYTES.div_ceil(3) * 4).to_string();
         let bare =
             Server::start(&["bench", "bare-text", &text], "listening").map_err(io::Error::other)?;
-        let (mut down, mut up) = (Vec::new(), Vec::new());
+        let (mut down, mut up, mut up_to_disk) = (Vec::new(), Vec::new(), Vec::new());
         let mut resident_kib = 0.0;
         for _ in 0..rounds {
             let (download, upload, kib) = large(&folder.join("large"))?;
             let copied = copy(bare.addr)?;
+            let copied_and_kept = 1.0 / (1.0 / copied + 1.0 / keep_large(folder)?);
             down.push((download, copied));
             up.push((upload, copied));
+            up_to_disk.push((upload, copied_and_kept));
             resident_kib = kib;
             bar.inc(2);
         }
         print("32 MiB task, disk to disk, MiB/s", &down, ("0.50", "0.80"), bar);
         print("32 MiB result, disk to disk, MiB/s", &up, ("0.50", "0.80"), bar);
+        print("  against copying, then keeping its bytes", &up_to_disk, ("", ""), bar);
         let line = format!("memory of the master afterwards: {resident_kib:.0} KiB");
         bar.suspend(|| table::print(&[60], &[&line]));
         Ok(())
@@ -309,6 +312,20 @@ fn package(link: &Link) -> io::Result<Option<(Name, SpoolId)>> {
             other => return Err(io::Error::other(format!("{other:?}"))),
         }
     }
+}
+
+/// MiB a second of an archive that is written to a file and synced.
+fn keep_large(folder: &Path) -> io::Result<f64> {
+    let (path, piece) = (folder.join("kept"), vec![b'y'; SPOOL_BYTES]);
+    let start = Instant::now();
+    let mut file = File::create(&path)?;
+    for _ in 0..LARGE_BYTES / SPOOL_BYTES {
+        file.write_all(&piece)?;
+    }
+    file.sync_all()?;
+    let kept = mib_per_s(start.elapsed().as_secs_f64());
+    fs::remove_file(path)?;
+    Ok(kept)
 }
 
 /// MiB a second of the archive whose text is copied.

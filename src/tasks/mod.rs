@@ -9,6 +9,8 @@ pub mod state;
 
 pub mod store;
 
+mod arrival;
+
 pub mod discovery;
 
 pub mod server;

@@ -2,6 +2,7 @@
 
 use crate::harness::{WAIT, until};
 use crate::tasks_live::{MALHA, Master, Wild, folder, ok, results, task};
+use malha::tasks::token::{Side, Token};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -51,6 +52,40 @@ fn what_is_refused_leaves_the_connection_open() {
     assert_eq!(results(&folder), Vec::<String>::new());
     assert_eq!(folder.names("results/.incoming"), Vec::<String>::new(), "nothing is left");
     assert_eq!(peer.submits("a.zip", b"good"), ok());
+}
+
+/// Before the token nothing is kept; so what began before it is not kept at all, wherever it is cut.
+#[test]
+fn of_a_result_that_began_before_the_token_no_half_is_kept() {
+    let cuts: Vec<(usize, String)> =
+        (0..900).step_by(75).map(|cut| (cut, format!("{cut}.zip"))).collect();
+    let task = task("um");
+    let tasks: Vec<(&str, &[u8])> =
+        cuts.iter().map(|(_, name)| (name.as_str(), task.as_slice())).collect();
+    let folder = folder(&tasks);
+    let secret = folder.file("token", "a secret of some length");
+    let master = Master::start(&folder, &["--token-file", &secret]);
+    let token = Token::new(b"a secret of some length").unwrap();
+    let archive: Vec<u8> = (0..600_u32).map(|n| n as u8).collect();
+    for (cut, name) in &cuts {
+        let mut peer = Wild::connect(master.addr, "p");
+        let mut register = json!({ "action": "REGISTER", "peer_id": "p", "nonce": "aa" });
+        let challenge = peer.asks(&register);
+        let nonce = challenge["nonce"].as_str().unwrap();
+        register["proof"] = token.proof(Side::Peer, nonce, "aa", "p").into();
+        let result = peer.result(name, &archive).to_string();
+        peer.says(format!("{register}{}", &result[..*cut]).as_bytes());
+        assert_eq!(peer.hears()["status"], "REGISTERED");
+        peer.says(&result.as_bytes()[*cut..]);
+        let answer = peer.hears();
+        if answer == ok() {
+            assert_eq!(crate::tasks_live::result(&folder, name), archive);
+        } else {
+            assert_eq!(answer["message"], "nothing is kept before the token", "cut at {cut}");
+            assert!(!results(&folder).contains(name));
+            assert_eq!(peer.submits(name, &archive), ok());
+        }
+    }
 }
 
 #[test]

@@ -5,11 +5,12 @@ use crate::net::accept::Seats;
 use crate::net::limits::TURN_MESSAGES_MAX;
 use crate::net::stream::{self, Decode, Reader};
 use crate::net::{dial, threads};
+use crate::tasks::arrival::{Arrival, Arrived};
 use crate::tasks::limits::{HEARD_MAX, PIECE_BYTES, READ_BYTES};
-use crate::tasks::protocol::objects::{Objects, Step};
+use crate::tasks::protocol::objects::Objects;
 use crate::tasks::protocol::{Heard, LONG_END, PACKAGE, text};
-use crate::tasks::server::{Pace, fill};
-use crate::tasks::store::{Spool, Spools};
+use crate::tasks::server::fill;
+use crate::tasks::store::Spools;
 use crossbeam_channel::{Receiver, bounded};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,18 +22,15 @@ use std::thread::Scope;
 
 /// What a master says.
 pub struct Answers {
-    objects: Objects,
-    spools: Spools,
-    spool: Option<Spool>,
+    arrival: Arrival,
     heard: VecDeque<Heard>,
-    news: Pace,
 }
 
 impl Answers {
     /// Packages arrive in `spools`; a message has at most so many bytes.
     pub fn new(spools: Spools, message_bytes_max: u64) -> Answers {
-        let objects = Objects::new(PACKAGE, message_bytes_max);
-        Answers { objects, spools, spool: None, heard: VecDeque::new(), news: Pace::default() }
+        let arrival = Arrival::new(Objects::new(PACKAGE, message_bytes_max), spools);
+        Answers { arrival, heard: VecDeque::new() }
     }
 }
 
@@ -40,27 +38,12 @@ impl Decode for Answers {
     type Message = Heard;
 
     fn feed(&mut self, mut bytes: &[u8]) {
-        while let Some(step) = self.objects.step(&mut bytes) {
-            match step {
-                Step::Bytes(bytes) => {
-                    self.spool.get_or_insert_with(|| self.spools.begin()).push(bytes);
-                }
-                Step::Whole(object) => {
-                    let had_text = object.text == Some(true);
-                    let spool = self.spool.take();
-                    let archive =
-                        had_text.then(|| spool.unwrap_or_else(|| self.spools.begin()).finish());
-                    self.heard.push_back(Heard::of(object, archive));
-                }
-                Step::Flawed(why) => {
-                    self.spool = None;
-                    self.heard.push_back(Heard::No(why.to_owned(), true));
-                }
-                Step::Broken => {
-                    self.spool = None;
-                    self.heard.push_back(Heard::Broken);
-                }
-            }
+        while let Some(arrived) = self.arrival.step(&mut bytes) {
+            self.heard.push_back(match arrived {
+                Arrived::Whole(object, archive) => Heard::of(object, archive),
+                Arrived::Flawed(why) => Heard::No(why.to_owned(), true),
+                Arrived::Broken => Heard::Broken,
+            });
         }
     }
 
@@ -69,7 +52,7 @@ impl Decode for Answers {
     }
 
     fn has_news(&mut self) -> bool {
-        self.objects.has_news() && self.news.is_due()
+        self.arrival.has_news()
     }
 }
 

@@ -3,10 +3,11 @@
 
 use crate::net::asked::Encode;
 use crate::net::stream::Decode;
-use crate::tasks::limits::{NEWS_BYTES, NEWS_MS, PIECE_BYTES, READ_BYTES, STALL_MS_MAX};
-use crate::tasks::protocol::objects::{Objects, Step};
+use crate::tasks::arrival::{Arrival, Arrived, Pace};
+use crate::tasks::limits::{NEWS_BYTES, PIECE_BYTES, READ_BYTES, STALL_MS_MAX};
+use crate::tasks::protocol::objects::Objects;
 use crate::tasks::protocol::{Answer, LONG_END, LeaseId, Question, RESULT, text};
-use crate::tasks::store::{Spool, Spools};
+use crate::tasks::store::Spools;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -45,38 +46,15 @@ pub(super) struct Desk {
 /// One connection's questions and answers.
 pub(super) struct Codec {
     desk: Desk,
-    objects: Objects,
-    spool: Option<Spool>,
+    /// Nothing is kept of who has not proved that he knows the token.
+    arrival: Arrival,
     questions: VecDeque<Question>,
     news: Pace,
     /// When something came last.
     heard_at: Instant,
     /// The last question has been read.
     is_over: bool,
-    /// Nothing is kept of who has not proved that he knows the token.
-    is_in: bool,
     package: Option<Package>,
-}
-
-/// How often a sign of life is told.
-#[derive(Debug)]
-pub struct Pace(Instant);
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace(Instant::now())
-    }
-}
-
-impl Pace {
-    /// Whether it is time for one; the next is due later.
-    pub fn is_due(&mut self) -> bool {
-        let is_due = self.0.elapsed() >= Duration::from_millis(NEWS_MS);
-        if is_due {
-            self.0 = Instant::now();
-        }
-        is_due
-    }
 }
 
 /// A task on its way to its peer.
@@ -91,14 +69,15 @@ struct Package {
 
 impl Codec {
     pub(super) fn new(desk: Desk) -> Codec {
+        let objects = Objects::new(RESULT, desk.message_bytes_max);
+        let mut arrival = Arrival::new(objects, desk.spools.clone());
+        arrival.keeps = !desk.has_token;
         Codec {
-            objects: Objects::new(RESULT, desk.message_bytes_max),
-            spool: None,
+            arrival,
             questions: VecDeque::new(),
             news: Pace::default(),
             heard_at: Instant::now(),
             is_over: false,
-            is_in: !desk.has_token,
             package: None,
             desk,
         }
@@ -121,32 +100,15 @@ impl Decode for Codec {
             return;
         }
         self.heard_at = Instant::now();
-        while let Some(step) = self.objects.step(&mut bytes) {
-            match step {
-                Step::Bytes(bytes) => {
-                    if self.is_in {
-                        self.spool.get_or_insert_with(|| self.desk.spools.begin()).push(bytes);
-                    }
-                }
-                Step::Whole(object) => {
-                    let had_text = object.text == Some(true);
-                    // An empty archive is one, too.
-                    let fresh = || self.is_in.then(|| self.desk.spools.begin());
-                    let spool = self.spool.take().or_else(|| had_text.then(fresh).flatten());
-                    let nothing = Err("nothing is kept before the token".to_owned());
-                    let archive = had_text.then(|| spool.map_or(nothing, Spool::finish));
-                    self.questions.push_back(Question::of(object, archive));
-                }
-                Step::Flawed(why) => {
-                    self.spool = None;
-                    self.questions.push_back(Question::Unknown(why.to_owned()));
-                }
-                Step::Broken => {
-                    self.spool = None;
+        while let Some(arrived) = self.arrival.step(&mut bytes) {
+            self.questions.push_back(match arrived {
+                Arrived::Whole(object, archive) => Question::of(object, archive),
+                Arrived::Flawed(why) => Question::Unknown(why.to_owned()),
+                Arrived::Broken => {
                     self.is_over = true;
-                    self.questions.push_back(Question::Broken);
+                    Question::Broken
                 }
-            }
+            });
         }
     }
 
@@ -159,7 +121,7 @@ impl Decode for Codec {
     }
 
     fn patience_ms(&self) -> Option<u64> {
-        Some(if self.objects.is_open() { STALL_MS_MAX } else { self.desk.idle_ms_max })
+        Some(if self.arrival.is_open() { STALL_MS_MAX } else { self.desk.idle_ms_max })
     }
 
     /// Also called at the end of the stream, which is no silence.
@@ -167,13 +129,13 @@ impl Decode for Codec {
         let patience = self.patience_ms().map(Duration::from_millis);
         if !self.is_over && patience.is_some_and(|patience| self.heard_at.elapsed() >= patience) {
             self.is_over = true;
-            self.spool = None;
+            self.arrival.drop_archive();
             self.questions.push_back(Question::Silent);
         }
     }
 
     fn has_news(&mut self) -> bool {
-        self.objects.has_news() && self.news.is_due()
+        self.arrival.has_news()
     }
 }
 
@@ -191,7 +153,7 @@ impl Encode<Answer> for Codec {
                 }
             },
             Answer::Registered => {
-                self.is_in = true;
+                self.arrival.keeps = true;
                 answer.write(bytes);
             }
             _ => answer.write(bytes),

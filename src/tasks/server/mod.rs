@@ -3,7 +3,7 @@
 mod codec;
 mod folder;
 
-pub use codec::{Pace, Way, fill};
+pub use codec::{Way, fill};
 
 use crate::net::accept::{self, Gate};
 use crate::net::asked::{self, Asked, Asker, ConnId, Door};

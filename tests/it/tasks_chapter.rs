@@ -83,7 +83,7 @@ impl Value {
             }
             (.., "tasks", names) => {
                 let names = names.split(' ').map(|name| Name::plain(name).unwrap());
-                self.happens(Event::Looked(names.collect()));
+                self.happens(Event::Looked(names.collect(), true));
             }
             (.., "kept", kept) => {
                 let (name, text) = kept.split_once(' ').unwrap();

@@ -5,8 +5,11 @@ use crate::folder::Folder;
 use crate::harness::{run, until};
 use crate::tasks_live::{MALHA, Master, folder, put, results, task};
 use crate::tasks_peer::{peer, waiting};
+use crate::tasks_zip::{Entry, Zip};
+use malha::tasks::limits::FOLDER_MS;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_second_peer_leaves_the_folder_of_the_first_alone() {
@@ -88,6 +91,31 @@ fn a_peer_that_leaves_without_its_master_promises_nothing() {
     let line = "cannot deliver 1 result: no master; it gives its task out again";
     assert!(err[0].ends_with(line), "{err:?}");
     assert_eq!(folder.names("work"), Vec::<String>::new());
+}
+
+/// Who waits for the last task waits for one that is still being copied into the folder.
+#[test]
+fn a_task_that_is_copied_slowly_is_waited_for() {
+    let folder = folder(&[]);
+    let mut zip = Zip::new();
+    zip.add("main.py", b"print('um')\n");
+    zip.put(&Entry::stored("large", &[7; 100_000]));
+    let archive = zip.finish();
+    let (end, mut copied) = (archive.len() - 1, 10);
+    put(&folder, "a.zip", &archive[..copied]);
+    let mut master = Master::start(&folder, &["--until-done"]);
+    // So long that the master has looked more than twice.
+    let start = Instant::now();
+    until("some looks", || {
+        copied += 10;
+        put(&folder, "a.zip", &archive[..copied]);
+        assert!(master.program.has_ended().is_none(), "{copied} bytes of {end} are there");
+        (start.elapsed() > Duration::from_millis(3 * FOLDER_MS)).then_some(())
+    });
+    put(&folder, "a.zip", &archive);
+    let _peer = peer(&folder, master.addr, &["--no-sandbox"]);
+    master.program.prints_one("the summary", |line| line.starts_with("1 done, 0 failed in "));
+    master.program.exits(0);
 }
 
 /// Tasks that lie in the folder of results would count as results.

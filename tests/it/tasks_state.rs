@@ -57,8 +57,13 @@ impl Stage {
             warned: Vec::new(),
             out: BTreeSet::new(),
         };
-        stage.happens(Event::Looked(tasks.iter().map(|task| name(task)).collect()));
+        stage.looks(tasks, true);
         stage
+    }
+
+    /// What is in the folder, and whether that is all: nothing is being copied there.
+    pub fn looks(&mut self, tasks: &[&str], is_all: bool) {
+        self.happens(Event::Looked(tasks.iter().map(|task| name(task)).collect(), is_all));
     }
 
     pub fn happens(&mut self, event: Event) {
@@ -331,9 +336,17 @@ fn it_ends_when_nothing_is_left_and_the_last_have_heard_so() {
     assert!(stage.has_ended);
     // A task that comes meanwhile is done first.
     let mut stage = Stage::new(Setup { until_done: true, ..setup() }, &[]);
-    stage.happens(Event::Looked(vec![name("a.zip")]));
+    stage.looks(&["a.zip"], true);
     stage.passes(1_000);
     assert!(!stage.has_ended);
+    // Nor is it over while one is being copied into the folder.
+    let mut stage = Stage::new(Setup { until_done: true, ..setup() }, &["a.zip"]);
+    stage.looks(&[], false);
+    stage.passes(10_000);
+    assert!(!stage.has_ended);
+    stage.looks(&[], true);
+    stage.passes(1_000);
+    assert!(stage.has_ended);
 }
 
 #[test]
@@ -341,7 +354,7 @@ fn a_task_that_is_taken_out_of_the_folder_is_forgotten() {
     let mut stage = Stage::new(setup(), &["a.zip", "b.zip"]);
     stage.opens(1);
     assert_eq!(stage.takes(1, "p").as_deref(), Some("a.zip"));
-    stage.happens(Event::Looked(vec![]));
+    stage.looks(&[], true);
     assert_eq!(stage.takes(1, "p"), None);
     let result = stage.result("p", "a.zip", None);
     stage.asks(1, vec![result]);
@@ -349,6 +362,24 @@ fn a_task_that_is_taken_out_of_the_folder_is_forgotten() {
     assert_eq!(stage.done.len(), 1);
     let result = stage.result("p", "b.zip", None);
     assert!(matches!(stage.ask(1, result), Answer::Error(_)));
+}
+
+/// The last output of a failed task is kept while the task is, and no longer.
+#[test]
+fn what_a_forgotten_task_has_said_is_thrown_away() {
+    let mut stage = Stage::new(setup(), &["a.zip", "b.zip"]);
+    stage.opens(1);
+    for task in ["a.zip", "b.zip"] {
+        assert_eq!(stage.takes(1, "p").as_deref(), Some(task));
+    }
+    let failed = stage.result("p", "a.zip", Some("exit code 1"));
+    assert_eq!(stage.ask(1, failed), Answer::Done);
+    assert_eq!(stage.loose.len(), 1);
+    stage.looks(&[], true);
+    assert_eq!(stage.loose.len(), 0, "it waited");
+    let failed = stage.result("p", "b.zip", Some("exit code 1"));
+    assert_eq!(stage.ask(1, failed), Answer::Done);
+    assert_eq!(stage.loose.len(), 0, "a peer had it");
 }
 
 #[test]

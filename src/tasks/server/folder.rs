@@ -17,19 +17,25 @@ type Look = (u64, Option<SystemTime>, bool);
 #[derive(Debug, Default)]
 pub(super) struct Folder {
     known: BTreeMap<Name, Look>,
-    told: Option<Vec<Name>>,
+    told: Option<(Vec<Name>, bool)>,
     failed: bool,
 }
 
 impl Folder {
-    /// Tells what is there, whenever that has changed, until it is over.
-    pub(super) fn watch(path: &Path, over: &Stop, trace: &Trace, tell: impl Fn(Vec<Name>) -> bool) {
+    /// Tells what is there and whole, and whether that is all, whenever it has changed, until it is
+    /// over.
+    pub(super) fn watch(
+        path: &Path,
+        over: &Stop,
+        trace: &Trace,
+        tell: impl Fn(Vec<Name>, bool) -> bool,
+    ) {
         let mut folder = Folder::default();
         loop {
             match folder.look(path) {
                 Ok(names) => {
                     folder.failed = false;
-                    if !names.is_none_or(&tell) {
+                    if !names.is_none_or(|(names, is_all)| tell(names, is_all)) {
                         return;
                     }
                 }
@@ -45,30 +51,27 @@ impl Folder {
         }
     }
 
-    /// What is there and whole, if that has changed.
+    /// What is there and whole, and whether that is all, if something has changed.
     ///
     /// A file that is being copied there is not whole yet: one that does not end as a ZIP does
-    /// must be the same twice.
-    fn look(&mut self, path: &Path) -> io::Result<Option<Vec<Name>>> {
+    /// must be the same twice. Whoever waits for the last task must not take such for none.
+    fn look(&mut self, path: &Path) -> io::Result<Option<(Vec<Name>, bool)>> {
         let mut known = BTreeMap::new();
         for entry in fs::read_dir(path)? {
             let path = entry?.path();
             let Some((name, look)) = self.look_at(&path) else { continue };
             known.insert(name, look);
         }
-        let is_first = self.known.is_empty() && self.told.is_none();
         self.known = known;
-        // Whoever waits for the last task must not take these for none.
-        if is_first && self.known.values().any(|(.., is_whole)| !is_whole) {
-            return Ok(None);
-        }
         let whole = self.known.iter().filter(|(_, (.., is_whole))| *is_whole);
         let names: Vec<Name> = whole.map(|(name, _)| name.clone()).collect();
-        if self.told.as_ref() == Some(&names) {
+        let is_all = names.len() == self.known.len();
+        let found = Some((names, is_all));
+        if self.told == found {
             return Ok(None);
         }
-        self.told = Some(names.clone());
-        Ok(Some(names))
+        self.told.clone_from(&found);
+        Ok(found)
     }
 
     fn look_at(&self, path: &Path) -> Option<(Name, Look)> {

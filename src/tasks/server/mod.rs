@@ -185,7 +185,8 @@ impl<'env> Coordinator<'env> {
         })?;
         let looked_in = inbox_in.clone();
         threads::spawn(scope, "tasks-folder".to_owned(), move || {
-            let tell = |names| looked_in.send(Input::Event(Event::Looked(names))).is_ok();
+            let tell =
+                |names, is_all| looked_in.send(Input::Event(Event::Looked(names, is_all))).is_ok();
             Folder::watch(&store.tasks, &is_over, trace, tell);
         })?;
         if let (Some(announcer), Some(deaf)) = (announcer, deaf) {

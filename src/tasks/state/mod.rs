@@ -36,8 +36,8 @@ pub enum Event {
     Closed(ConnId, bool),
     /// Somebody found no seat free.
     Refused,
-    /// These tasks are in the folder now.
-    Looked(Vec<Name>),
+    /// These tasks are in the folder now; whether nothing is being copied there.
+    Looked(Vec<Name>, bool),
     /// An archive is on disk for good, or why not.
     Stored(Name, Result<(), String>),
     /// Time passed.
@@ -147,6 +147,8 @@ pub struct State {
     ends_at: Option<Millis>,
     /// Something was looked for or stored since it was last asked whether all is done.
     may_end: bool,
+    /// All that is in the folder is a task already.
+    knows_all: bool,
     counters: Counters,
     effects: Vec<Effect>,
 }
@@ -162,6 +164,7 @@ impl State {
             look_at: None,
             ends_at: None,
             may_end: false,
+            knows_all: false,
             counters: Counters::default(),
             effects: Vec::new(),
         }
@@ -204,7 +207,7 @@ impl State {
             Event::Unread(lease, why) => self.unread(now, lease, &why),
             Event::Closed(conn, undelivered) => self.closed(now, conn, undelivered),
             Event::Refused => self.counters.refused += 1,
-            Event::Looked(names) => self.looked(names),
+            Event::Looked(names, is_all) => self.looked(names, is_all),
             Event::Stored(name, outcome) => self.stored(now, &name, outcome),
             Event::Tick => {}
         }
@@ -212,11 +215,13 @@ impl State {
             self.look(now);
         }
         self.look_for_the_end(now);
+        let dropped = self.table.take_dropped();
+        self.effects.extend(dropped.into_iter().map(Effect::Discard));
         std::mem::take(&mut self.effects)
     }
 
-    fn looked(&mut self, names: Vec<Name>) {
-        self.may_end = true;
+    fn looked(&mut self, names: Vec<Name>, is_all: bool) {
+        (self.may_end, self.knows_all) = (true, is_all);
         let (done, failed) = (&self.setup.done, &self.setup.failed);
         self.table.replace(names, |name| {
             if done.contains(name) {
@@ -374,7 +379,8 @@ impl State {
     fn look_for_the_end(&mut self, now: Millis) {
         if self.setup.until_done && std::mem::take(&mut self.may_end) {
             // The last answers are to reach their peers.
-            self.ends_at = self.table.is_finished().then(|| now.plus(ENDING_MS));
+            let is_over = self.knows_all && self.table.is_finished();
+            self.ends_at = is_over.then(|| now.plus(ENDING_MS));
         }
         if self.ends_at.is_some_and(|at| at <= now) {
             self.effects.push(Effect::End);

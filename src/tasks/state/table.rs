@@ -84,6 +84,8 @@ pub(super) struct Table {
     /// Whose lease that is.
     leases: BTreeMap<LeaseId, Name>,
     last: u64,
+    /// Outputs of tasks that are forgotten.
+    dropped: Vec<SpoolId>,
 }
 
 impl Table {
@@ -120,9 +122,12 @@ impl Table {
     pub(super) fn replace(&mut self, names: Vec<Name>, status: impl Fn(&Name) -> Status) {
         let names: BTreeSet<Name> = names.into_iter().collect();
         // One that a peer has is remembered until it comes back.
+        let dropped = &mut self.dropped;
         self.tasks.retain(|name, task| {
             task.is_gone = !names.contains(name);
-            !task.is_gone || task.status != Status::Waiting || task.storing.is_some()
+            let stays = !task.is_gone || task.status != Status::Waiting || task.storing.is_some();
+            dropped.extend(task.output.filter(|_| !stays));
+            stays
         });
         for name in names {
             if self.tasks.contains_key(&name) {
@@ -145,6 +150,11 @@ impl Table {
             };
             self.tasks.insert(name, task);
         }
+    }
+
+    /// What is left of tasks that are forgotten.
+    pub(super) fn take_dropped(&mut self) -> Vec<SpoolId> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// Gives the next task to a peer.
@@ -219,6 +229,7 @@ impl Table {
             return;
         }
         if task.is_gone {
+            self.dropped.extend(task.output);
             self.tasks.remove(name);
         } else if !std::mem::replace(&mut task.is_queued, true) {
             self.queue.push_back(name.clone());

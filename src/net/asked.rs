@@ -62,18 +62,22 @@ pub enum Asked<Q, A> {
     NotAccepted(io::Error),
 }
 
-/// The coordinator's end of a connection. Dropping it hangs up.
+/// The coordinator's end of a connection. Dropping it hangs up; after the last turn, once that has
+/// been written.
 #[derive(Debug)]
 pub struct Asker<Q, A> {
     /// None only while it is being dropped.
     slot: Option<Sender<Turn<Q, A>>>,
     thread: Thread,
     socket: Arc<TcpStream>,
+    /// It has its last turn, and hangs up itself once that is written.
+    is_ending: Cell<bool>,
 }
 
 impl<Q, A> Asker<Q, A> {
     /// Gives the turn back. Never blocks: the slot is free, because the turn was out.
     pub fn answer(&self, turn: Turn<Q, A>) {
+        self.is_ending.set(turn.last);
         // The connection may be gone; its `Closed` is on the way.
         let _ = self.slot.as_ref().map(|slot| slot.try_send(turn));
         self.thread.unpark();
@@ -82,8 +86,10 @@ impl<Q, A> Asker<Q, A> {
 
 impl<Q, A> Drop for Asker<Q, A> {
     fn drop(&mut self) {
-        // Wakes the thread if it reads. Fails if the other side has hung up, which is as good.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        if !self.is_ending.get() {
+            // Wakes the thread if it reads. Fails if the other side has hung up, which is as good.
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
         // Wakes it if it waits for its turn.
         self.slot = None;
         self.thread.unpark();
@@ -188,8 +194,12 @@ where
     let (conn, addr) = (place.conn, place.addr);
     threads::spawn(scope, format!("c{}", conn.0), move || {
         let (slot, answered) = bounded(1);
-        let asker =
-            Asker { slot: Some(slot), thread: thread::current(), socket: Arc::clone(&socket) };
+        let asker = Asker {
+            slot: Some(slot),
+            thread: thread::current(),
+            socket: Arc::clone(&socket),
+            is_ending: Cell::new(false),
+        };
         if inbox.send(Asked::Opened(conn, addr, asker).into()).is_err() {
             return;
         }

@@ -310,3 +310,72 @@ fn strangers_on_both_ports_disturb_nobody() {
         (head == *b"RES_ADDPEER(2)").then_some(())
     });
 }
+
+/// It ends its messages with newlines, and takes what one `recv` gives it for one message.
+#[test]
+fn a_peer_that_takes_one_recv_for_one_message_loses_no_question() {
+    let mut server = Server::start(&[]);
+    let mut peer = Person::link(server.peers);
+    // Clients that send their questions together, and those that send one at a time.
+    let turns = [vec!["REQ_ES", "REQ_EP", "REQ_ES", "REQ_EP", "REQ_MN"], vec!["REQ_EP"]];
+    let mut clients: Vec<Person> = (0..10).map(|_| Person::join(server.clients).0).collect();
+    let asked = thread::scope(|scope| {
+        let peer = scope.spawn(move || answer_one_recv_at_a_time(&mut peer));
+        for round in 0..40 {
+            for (number, client) in clients.iter_mut().enumerate() {
+                let turn = &turns[usize::from(number > 2)];
+                client.says(&turn.join("\n"));
+            }
+            for (number, client) in clients.iter_mut().enumerate() {
+                for question in &turns[usize::from(number > 2)] {
+                    let answer = client.line();
+                    let head = question.replace("REQ_", "RES_");
+                    assert!(answer.starts_with(&head), "{round}: {question} got {answer}");
+                }
+            }
+        }
+        server.program.types("kill");
+        server.program.exits(0);
+        peer.join().unwrap()
+    });
+    assert!(asked > 40 * 20);
+}
+
+/// How often it was asked until the other server went.
+fn answer_one_recv_at_a_time(peer: &mut Person) -> usize {
+    let mut bytes = [0; 500];
+    for asked in 0.. {
+        let size = peer.socket.read(&mut bytes).unwrap_or(0);
+        match &bytes[..size] {
+            b"" => return asked,
+            head if head.starts_with(b"REQ_ES") => {
+                peer.says("RES_ES(external 2 sensor 7: 70 (100 70))");
+            }
+            head if head.starts_with(b"REQ_EP") => peer.says("RES_EP(external 2 potency: 70)"),
+            _ => peer.says("OK(01)"),
+        }
+    }
+    unreachable!("it is never asked so often")
+}
+
+/// What a client asked before the server leaves is answered: where nobody is to answer, with that.
+#[test]
+fn who_waits_when_the_server_leaves_is_answered() {
+    let mut server = Server::start(&[]);
+    let mut peer = Person::link(server.peers);
+    let mut clients: Vec<Person> = (0..10).map(|_| Person::join(server.clients).0).collect();
+    for client in &mut clients {
+        client.says("REQ_LP\nREQ_ES\nREQ_LP");
+    }
+    peer.hears("REQ_ES");
+    server.program.types("kill");
+    until("the goodbye", || (peer.line() == "REQ_DCPEER(1)\n").then_some(()));
+    peer.says("OK(01)");
+    for client in &mut clients {
+        assert!(client.line().starts_with("RES_LP(local 1 "));
+        client.hears("ERROR(03)");
+        assert!(client.line().starts_with("RES_LP(local 1 "));
+        client.ends();
+    }
+    server.program.exits(0);
+}

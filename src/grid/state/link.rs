@@ -1,8 +1,8 @@
 //! What goes over the link between two servers, and how it ends (spec: Life of the peer link, 4 and
 //! 5; Queries).
 
-use super::questions::Answered;
-use super::{Effect, Exit, State};
+use super::questions::{Answered, Sent};
+use super::{Effect, Exit, OpenTurn, State};
 use crate::grid::limits::{LEAVE_MS_MAX, SEARCH_PAUSE_MS_MIN};
 use crate::grid::protocol::Terminator;
 use crate::grid::protocol::{DONE_TEXT, Message, Query, Refusal, Scope};
@@ -102,17 +102,17 @@ impl Link {
             Phase::Searching | Phase::Pausing(_) | Phase::Waiting => None,
         }
     }
-
-    /// How many questions may be under way. A program that does not read lines takes what comes
-    /// together for one message, so it gets one at a time.
-    fn window(&self) -> usize {
-        if self.terminator.is_line() { usize::MAX } else { 1 }
-    }
 }
 
 impl State {
     /// The other server said this.
-    pub(super) fn peer_said(&mut self, pair: Pair, message: Message, effects: &mut Vec<Effect>) {
+    pub(super) fn peer_said(
+        &mut self,
+        now: Millis,
+        pair: Pair,
+        message: Message,
+        effects: &mut Vec<Effect>,
+    ) {
         match message {
             Message::Req(query) => {
                 effects.push(Effect::Tell(pair.link, self.answer_to_peer(query)));
@@ -142,11 +142,11 @@ impl State {
                 effects.push(Effect::Tell(pair.link, Message::Error(Refusal::PeerLimit)));
             }
             Message::ResSensor(..) | Message::ResPower(..) | Message::Error(_) => {
-                self.peer_answered(pair, message, effects);
+                self.peer_answered(now, pair, message, effects);
             }
             Message::Malformed(ref text) if is_answer(text) => {
                 let answer = Message::Error(Refusal::PeerNotFound);
-                self.peer_answered(pair, answer, effects);
+                self.peer_answered(now, pair, answer, effects);
             }
             other => complain(pair.link, &other, effects),
         }
@@ -162,8 +162,16 @@ impl State {
     }
 
     /// An answer is the answer to the oldest question; nothing else tells them apart.
-    fn peer_answered(&mut self, pair: Pair, answer: Message, effects: &mut Vec<Effect>) {
-        match self.questions.answered() {
+    fn peer_answered(
+        &mut self,
+        now: Millis,
+        pair: Pair,
+        answer: Message,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_good = |query| fits(query, &answer) && !matches!(answer, Message::Error(_));
+        match self.questions.answered(now, is_good) {
+            Answered::Trial => {}
             Answered::Nothing => self.counters.answers_dropped += 1,
             Answered::Question(question) if fits(question.query, &answer) => {
                 let answer = self.compare(question.query, answer);
@@ -221,6 +229,11 @@ impl State {
 
     /// We have left, and the other side knows it or will not answer any more.
     pub(super) fn left(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
+        for (conn, OpenTurn { mut turn, .. }) in std::mem::take(&mut self.open) {
+            // What is still missing says that nobody was there.
+            turn.last = true;
+            effects.push(Effect::Answer(conn, turn));
+        }
         // Once only, though the time for leaving and that of a third question may end together.
         self.link.phase = Phase::Waiting;
         self.link.leaving = None;
@@ -244,14 +257,17 @@ impl State {
     }
 
     /// Puts questions on the link, as many as may be there.
-    pub(super) fn forward(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn forward(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let Phase::Up(pair) = self.link.phase else { return };
-        while let Some(query) = self.questions.send(self.link.window()) {
+        let is_line = self.link.terminator.is_line();
+        while let Some(Sent { query, is_trial }) = self.questions.send(now, is_line) {
             let asked = match query {
                 Query::Sensor(_) => Query::Sensor(Scope::External),
                 Query::Power(_) => Query::Power(Scope::External),
             };
-            effects.push(Effect::Tell(pair.link, Message::Req(asked)));
+            for _ in 0..if is_trial { 2 } else { 1 } {
+                effects.push(Effect::Tell(pair.link, Message::Req(asked)));
+            }
         }
     }
 
@@ -264,9 +280,10 @@ impl State {
         if self.counters.questions_timed_out == before {
             return;
         }
-        match self.link.phase {
-            Phase::Up(pair) if self.questions.are_hopeless() => self.cut(pair, effects),
-            _ => self.forward(effects),
+        if let Phase::Up(pair) = self.link.phase
+            && self.questions.are_hopeless()
+        {
+            self.cut(pair, effects);
         }
     }
 

@@ -220,7 +220,8 @@ impl State {
 
     /// When `handle` next has something to do by itself.
     pub fn deadline(&self) -> Option<Millis> {
-        let own = [self.clients.deadline(), self.questions.deadline(), self.link.deadline()];
+        let questions = self.questions.deadline(self.link.terminator.is_line());
+        let own = [self.clients.deadline(), questions, self.link.deadline()];
         own.into_iter().flatten().min()
     }
 
@@ -279,7 +280,6 @@ impl State {
             effects.push(Effect::Answer(conn, turn));
         } else {
             self.open.insert(conn, OpenTurn { turn, missing });
-            self.forward(effects);
         }
     }
 
@@ -350,6 +350,7 @@ impl State {
         }
         self.expire_questions(now, effects);
         self.expire_link(now, effects);
+        self.forward(now, effects);
     }
 
     fn show_sensors(&self, effects: &mut Vec<Effect>) {

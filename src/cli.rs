@@ -196,10 +196,14 @@ fn finish(outcome: Result<u8, Failure>) -> ExitCode {
     }
 }
 
-/// `eprintln!` would panic where nobody reads it.
+/// `eprintln!` would panic where nobody reads it, and writes in pieces, between which the editor of
+/// a console could draw its line again. What is half typed there makes room.
 fn complain(failure: &dyn std::fmt::Display) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "error: {failure}");
+    use std::io::{IsTerminal, Write};
+    let is_typed_at = crate::net::lines::is_interactive() && std::io::stderr().is_terminal();
+    let clear = if is_typed_at { "\r\x1b[K" } else { "" };
+    let line = format!("{clear}error: {failure}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// A time, kept in ms.

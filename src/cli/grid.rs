@@ -3,7 +3,7 @@
 use super::{Common, DONE, FAILED, Running, Seconds, count, finish, seconds, seed, usage};
 use crate::grid::client::{Client, Lost};
 use crate::grid::console::{self, ClientCommand, Ended, ServerCommand};
-use crate::grid::limits::{CLIENTS_MAX, PEER_MS_LIMIT, PEER_MS_MAX};
+use crate::grid::limits::{CLIENTS_MAX, PEER_MS_LIMIT, PEER_MS_MAX, SENSORS_BYTES_MAX};
 use crate::grid::pair;
 use crate::grid::sensors::{self, Sensor};
 use crate::grid::server::{Config, Server};
@@ -16,6 +16,8 @@ use crate::net::lines::{self, Typed};
 use crate::net::trace::Trace;
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -113,7 +115,13 @@ impl Network {
             return Ok(sensors::draw(&mut Dice::seeded(self.seed.unwrap_or_else(any_seed))));
         };
         let what = || format!("cannot read sensors from {}", file.display());
-        let bytes = std::fs::read(file).map_err(Failure::from_io(what()))?;
+        let mut bytes = Vec::new();
+        let mut read = || File::open(file)?.take(SENSORS_BYTES_MAX + 1).read_to_end(&mut bytes);
+        read().map_err(Failure::from_io(what()))?;
+        if bytes.len() as u64 > SENSORS_BYTES_MAX {
+            let why = format!("it has more than {SENSORS_BYTES_MAX} bytes");
+            return Err(Failure { what: what(), why });
+        }
         let text = String::from_utf8_lossy(&bytes);
         sensors::parse(&text).map_err(|why| Failure { what: what(), why })
     }

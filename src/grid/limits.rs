@@ -62,6 +62,10 @@ pub const BATCH_EVENTS_MAX: usize = 64;
 /// not read lines gets a frame for each answer, so there is room for what a few reads bring.
 pub const OUTBOX_FRAMES_MAX: usize = 4 * LINK_MESSAGES_MAX;
 
+/// A file of sensors, in bytes: ten lines, and room for what a person writes between them.
+pub const SENSORS_BYTES_MAX: u64 = 64 * 1024;
+/// What is shown of a field or row of such a file that is wrong, in letters.
+pub const SENSORS_SHOWN_MAX: usize = 60;
 /// Sensors of a server (spec: Queries).
 pub const SENSORS_MIN: usize = 3;
 /// Sensors of a server (spec: Queries).

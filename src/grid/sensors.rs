@@ -1,6 +1,8 @@
 //! A server's sensors: drawn at random or read from a CSV file (spec: Queries).
 
-use crate::grid::limits::{EFFICIENCY_PERCENT_MAX, POWER_W_MAX, SENSORS_MAX, SENSORS_MIN};
+use crate::grid::limits::{
+    EFFICIENCY_PERCENT_MAX, POWER_W_MAX, SENSORS_MAX, SENSORS_MIN, SENSORS_SHOWN_MAX,
+};
 use crate::net::dice::Dice;
 
 /// What stands in the first line of a file of sensors, or is left out.
@@ -70,7 +72,7 @@ pub fn parse(text: &str) -> Result<Vec<Sensor>, String> {
 fn parse_row(row: &str) -> Result<Sensor, String> {
     let fields: Vec<&str> = row.split(',').map(str::trim).collect();
     let [id, power, efficiency] = fields[..] else {
-        return Err(format!("expected `{HEADER}`, found `{}`", row.escape_debug()));
+        return Err(format!("expected `{HEADER}`, found `{}`", shown(row)));
     };
     Ok(Sensor {
         id: number("id", id, u32::MAX)?,
@@ -84,7 +86,13 @@ fn number(name: &str, text: &str, max: u32) -> Result<u32, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let value = text.parse().ok().filter(|value| digits && *value <= max);
     value.ok_or_else(|| {
-        let text = text.escape_debug();
-        format!("{name} is a whole number from 0 to {max}, and not `{text}`")
+        format!("{name} is a whole number from 0 to {max}, and not `{}`", shown(text))
     })
+}
+
+/// The beginning of what is wrong.
+fn shown(text: &str) -> String {
+    let is_cut = text.chars().nth(SENSORS_SHOWN_MAX).is_some();
+    let start: String = text.chars().take(SENSORS_SHOWN_MAX).collect();
+    format!("{}{}", start.escape_debug(), if is_cut { "..." } else { "" })
 }

@@ -231,6 +231,8 @@ fn a_bad_row_is_named_by_file_line_and_reason() {
         ("0,1,1\n1,1,1\n1,2,2\n", "line 3", "given before"),
         ("0,-1,1\n", "line 1", "power"),
         ("0,1,1\n1,1,1\n", "", "at least 3"),
+        (&"\0".repeat(60_000), "line 1", "found `\\0\\0"),
+        (&"#".repeat(70_000), "", "more than 65536 bytes"),
         (&"1,1,1\n".repeat(0), "", "at least 3"),
     ];
     for (text, line, why) in rows {
@@ -240,6 +242,7 @@ fn a_bad_row_is_named_by_file_line_and_reason() {
         for part in [file.path(), line, why] {
             assert!(err[0].contains(part), "{part:?} is not in {:?}", err[0]);
         }
+        assert!(err[0].len() < 500, "{}", err[0].len());
     }
     let eleven: String = (0..11).map(|id| format!("{id},1,1\n")).collect();
     let file = TempFile::new(&eleven);
@@ -247,6 +250,12 @@ fn a_bad_row_is_named_by_file_line_and_reason() {
     assert!(code == Some(1) && err[0].contains("line 11"), "{err:?}");
     let (code, _, err) = run(SERVER, &["127.0.0.1", "0", "0", "--sensors", "/nowhere"], "");
     assert!(code == Some(1) && err.len() == 1 && err[0].contains("/nowhere"), "{err:?}");
+}
+
+#[test]
+fn the_first_line_says_where_it_listens_whatever_was_typed_before() {
+    let (_, out, _) = run(SERVER, &["127.0.0.1", "0", "0"], "help\nwhat\nkill\n");
+    assert!(out[0].starts_with("listening on 127.0.0.1:"), "{out:?}");
 }
 
 fn drawn(seed: &str) -> Vec<String> {

@@ -59,7 +59,7 @@ pub struct Outcome {
 }
 
 impl Server {
-    /// Takes the client port.
+    /// Takes the client port, and says so.
     pub fn bind(mut config: Config) -> Result<Server, Failure> {
         capacity::check(config.clients_max, 1).map_err(|why| {
             let what = format!("cannot serve {} clients", config.clients_max);
@@ -74,6 +74,11 @@ impl Server {
                 .map_err(Failure::from_io(format!("cannot listen on {}", show(&config.peer))))?;
             config.peer = vec![listener.local_addr().map_err(Failure::from_io(what()))?];
             peers = Some(listener);
+        }
+        // Whoever connects from now on is served as soon as we serve.
+        config.screen.line(format_args!("listening on {addr}"));
+        if let (Some(_), Some(addr)) = (&peers, config.peer.first()) {
+            config.screen.line(format_args!("listening for a peer on {addr}"));
         }
         Ok(Server { config, clients, addr, peers })
     }
@@ -91,11 +96,7 @@ impl Server {
     /// Serves until `stop`, `kill` or a refusal by the other server. Returns when every thread
     /// that it started has ended.
     pub fn serve(self, stop: &Stop, typed: &Receiver<Command>) -> Result<Outcome, Failure> {
-        let Server { config, clients, addr, peers } = &self;
-        config.screen.line(format_args!("listening on {addr}"));
-        if let (Some(_), Some(addr)) = (peers, self.peer_addr()) {
-            config.screen.line(format_args!("listening for a peer on {addr}"));
-        }
+        let Server { config, clients, peers, .. } = &self;
         let state = State::new(Setup {
             sensors: config.sensors.clone(),
             peer_ms_max: config.peer_ms_max,

@@ -24,10 +24,11 @@ pub const PEER_MS_MAX: u64 = 2_000;
 /// Questions in a row without an answer in time after which the other server counts as gone
 /// (spec: Life of the peer link, 5).
 pub const PEER_TIMEOUTS_MAX: u32 = 3;
-/// How soon a question follows one that is not answered yet, while nobody knows how the other server
-/// reads. What arrives so far apart is not taken for one message by who waits for one.
+/// How soon a question follows one that is not answered yet, while nobody knows how the other
+/// server reads. What arrives so far apart is not taken for one message by who waits for one.
 pub const SPACING_MS: u64 = 20;
-/// Questions that wait behind one before it is worth trying whether the other server reads a stream.
+/// Questions that wait behind one before it is worth trying whether the other server reads a
+/// stream.
 pub const TRIAL_WAITING_MIN: usize = 3;
 /// How long the second answer may take, beside four times what the last answer took. Who reads a
 /// stream says it right behind the first.

@@ -260,8 +260,8 @@ fn a_half_open_connection_ends_with_its_keep_alive_and_its_will_is_said() {
     gone.person.ends();
 }
 
-/// One that promised no keep alive can only be found out by the system: in its table, the timer 2 of
-/// an established connection (1) is the one that asks.
+/// One that promised no keep alive can only be found out by the system: in its table, the timer 2
+/// of an established connection (1) is the one that asks.
 #[test]
 fn the_system_asks_after_who_promised_no_keep_alive() {
     let broker = Broker::start(&[]);

@@ -49,6 +49,7 @@ mod grid_link;
 mod grid_live;
 mod grid_questions;
 mod grid_state;
+mod grid_trial;
 mod harness;
 mod live;
 mod net;

@@ -1,8 +1,8 @@
 //! Questions to the other server, in their order. The protocol has no request numbers: the order
 //! is the only way to know which answer belongs to which question.
 //!
-//! A program may take what one `recv` gives it for one message. Asked twice at once it answers once,
-//! and the order is lost. So until we know better, a question goes when the one before it is
+//! A program may take what one `recv` gives it for one message. Asked twice at once it answers
+//! once, and the order is lost. So until we know better, a question goes when the one before it is
 //! answered, or a moment later. Where many wait, one is asked twice in one write: who answers both
 //! reads a stream, and is asked as fast as our clients ask.
 

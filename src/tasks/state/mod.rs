@@ -215,8 +215,7 @@ impl State {
             self.look(now);
         }
         self.look_for_the_end(now);
-        let dropped = self.table.take_dropped();
-        self.effects.extend(dropped.into_iter().map(Effect::Discard));
+        self.effects.extend(self.table.take_dropped().into_iter().map(Effect::Discard));
         std::mem::take(&mut self.effects)
     }
 

@@ -25,7 +25,23 @@ pub enum Typed {
 
 /// Whether somebody sits at both ends: only then is there a prompt and an editor.
 pub fn is_interactive() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !is_in_background()
+}
+
+/// Whether a shell has started us with `&`. The system stops a program that then reads from its
+/// terminal or changes its settings, and no signal but SIGKILL ends it.
+fn is_in_background() -> bool {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // proc(5): behind the name, which may hold anything, the fields 3 to 8.
+    let mut fields = stat.rsplit(") ").next().unwrap_or("").split(' ').skip(2);
+    let (group, in_front) = (fields.next(), fields.nth(2));
+    // Without a terminal, or where the system does not say, there is no such thing.
+    in_front.is_some_and(|in_front| in_front != "-1") && in_front != group
+}
+
+/// Whether lines can be read at all.
+fn can_read() -> bool {
+    !io::stdin().is_terminal() || !is_in_background()
 }
 
 /// Starts reading. `words` are what Tab completes to; `take` gets what was typed, and says whether
@@ -44,7 +60,9 @@ pub fn read(
             return;
         }
         let _ = (words, screen);
-        read_plain(&mut io::stdin().lock(), &mut take);
+        if can_read() {
+            read_plain(&mut io::stdin().lock(), &mut take);
+        }
         take(Typed::End);
     })
 }
@@ -53,7 +71,9 @@ pub fn read(
 /// the terminal.
 pub fn read_plainly(mut take: impl FnMut(Typed) -> bool + Send + 'static) -> io::Result<()> {
     threads::detach("stdin", move || {
-        read_plain(&mut io::stdin().lock(), &mut take);
+        if can_read() {
+            read_plain(&mut io::stdin().lock(), &mut take);
+        }
         take(Typed::End);
     })
 }
@@ -105,7 +125,9 @@ impl Settings {
     /// Gives them back.
     pub fn restore(&self) {
         #[cfg(feature = "terminal")]
-        if let Some(saved) = &*self.saved.lock() {
+        if let Some(saved) = &*self.saved.lock()
+            && !is_in_background()
+        {
             use nix::sys::termios::{SetArg, tcsetattr};
             // Without a terminal any more there is nothing to restore.
             let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, saved);

@@ -4,8 +4,10 @@ use crate::command_server::{self, MALHA, Serving};
 use crate::command_value::USER;
 use crate::folder::Folder;
 use crate::harness::{Person, Program, TempFile, WAIT, run, until, until_at_most};
+use malha::net::stop::{Stop, stop_pair};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A server with its log.
@@ -122,6 +124,36 @@ fn an_idle_client_is_closed_and_logged() {
     person.ends();
     assert!(start.elapsed() < Duration::from_secs(5));
     server.logs(&format!("{addr} inativo por 0.2 s, conexão encerrada"));
+}
+
+/// Asks more and more of what takes long to log, and reads all answers, until it is over.
+fn asks_until(over: &Stop, addr: SocketAddr) {
+    let mut asking = Person::connect(addr);
+    let mut reading = asking.socket.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || std::io::copy(&mut reading, &mut std::io::sink()));
+        let requests = [vec![27; 1_000], b"\n".to_vec()].concat().repeat(50);
+        while !over.is_asked() {
+            asking.says_bytes(&requests);
+        }
+        // So that the reading ends, too.
+        asking.socket.shutdown(std::net::Shutdown::Both).unwrap();
+    });
+}
+
+#[test]
+fn an_idle_client_is_closed_also_while_others_ask_more_than_is_answered() {
+    let server = Server::start(&["--idle-timeout", "0.5", "--max-clients", "50"]);
+    let (over, is_over) = stop_pair();
+    thread::scope(|scope| {
+        let (_over, is_over, addr) = (over, &is_over, server.addr);
+        for _ in 0..40 {
+            scope.spawn(move || asks_until(is_over, addr));
+        }
+        let mut person = Person::connect(server.addr);
+        person.asks("ECHO", "ECHO: ");
+        person.ends();
+    });
 }
 
 #[test]

@@ -214,8 +214,13 @@ impl<'env> Coordinator<'env> {
             let timeout = self.state.deadline().map(|due| now.until(due));
             match self.inbox.next(stop, timeout) {
                 Woken::Item(input) => self.take(input),
-                Woken::Due | Woken::Closed => self.handle(Event::Tick),
+                Woken::Due | Woken::Closed => {}
                 Woken::Stop => self.handle(Event::Stopped),
+            }
+            // Also where there is always one more event.
+            let now = self.config.clock.now();
+            if !self.has_ended && self.state.deadline().is_some_and(|due| due <= now) {
+                self.handle(Event::Tick);
             }
         }
         self.state.counters()

@@ -246,6 +246,7 @@ impl<'env> Coordinator<'env> {
             Input::Refused(addr) => {
                 let max = self.config.connections_max;
                 trace.event(format_args!("ev=refuse addr={addr} open={max}/{max}"));
+                self.handle(Event::Refused);
             }
         }
     }

@@ -2,8 +2,12 @@
 
 use crate::chat_live::{Server, Wild};
 use crate::harness::{WAIT, until};
+use crossbeam_channel::RecvTimeoutError;
+use malha::web::hub::Hub;
+use malha::web::limits::EVENTS_MAX;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// What the page's server answers, whole.
@@ -118,4 +122,25 @@ fn nothing_stays_behind_when_pages_come_and_go() {
         http(&addr, &get);
     }
     until("as many descriptors as before", || (count() <= before).then_some(()));
+}
+
+/// A page that is gone, or takes nothing, is not kept until there is news.
+#[test]
+fn those_who_come_find_out_who_has_gone() {
+    thread::scope(|scope| {
+        let hub = Hub::start(scope).unwrap();
+        let deaf = hub.listen();
+        for _ in 0..=EVENTS_MAX {
+            drop(hub.listen());
+        }
+        // All that its queue holds, and then the end.
+        let mut heard = 0;
+        let end = loop {
+            match deaf.recv_timeout(WAIT) {
+                Ok(_) => heard += 1,
+                Err(end) => break end,
+            }
+        };
+        assert_eq!((heard, end), (EVENTS_MAX, RecvTimeoutError::Disconnected));
+    });
 }

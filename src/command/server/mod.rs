@@ -76,6 +76,11 @@ impl Server {
         Ok(Server { config, listener, datagrams, addr })
     }
 
+    /// Where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// Serves until `stop`. Returns when every thread that it started has ended.
     pub fn serve(&self, stop: &Stop) -> Result<(), Failure> {
         let Config { screen, trace, calendar, log, .. } = &self.config;

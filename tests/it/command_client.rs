@@ -3,6 +3,7 @@
 use crate::command_server::{ECHO, FULL, MALHA, Serving, UNKNOWN, logs};
 use crate::folder::Folder;
 use crate::harness::{Person, Program, run, until};
+use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -70,7 +71,31 @@ fn requests_on_the_command_line_are_answered_line_by_line() {
 #[test]
 fn numbers_and_words_both_work() {
     is_echo_time_exit(&asks_real(&[], "1\n2\n3\n"));
-    is_echo_time_exit(&asks_real(&[], "echo\r\n  Time \nexit\nECHO\n"));
+    is_echo_time_exit(&asks_real(&[], "echo\r\n  Time \nexit\n\n"));
+}
+
+#[test]
+fn what_stands_behind_exit_is_not_asked_and_a_failure() {
+    let folder = Folder::new();
+    let log = folder.at("log.txt");
+    let server = Serving::start(&log, &[]);
+    let to = ["command", "client", "--connect", &server.addr.to_string()];
+    for (requests, typed) in [(&["EXIT", "TIME"][..], ""), (&[], "3\n\nTIME\n"), (&[], "exit\n2")] {
+        let (code, out, err) = run(MALHA, &[&to[..], requests].concat(), typed);
+        assert_eq!((code, out), (Some(1), shown(&["OK"])), "{err:#?}");
+        assert_eq!(err, ["error: cannot ask everything: there is more behind EXIT"]);
+    }
+    assert!(!fs::read_to_string(&log).unwrap().contains("TIME"));
+}
+
+/// Nor is a pipe that stays open waited for.
+#[test]
+fn exit_is_the_end_also_where_more_could_be_typed() {
+    let folder = Folder::new();
+    let server = Serving::start(&folder.at("log.txt"), &[]);
+    let mut client = client(server.addr, &[]);
+    client.types("EXIT");
+    succeeds(&mut client, &["OK"]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! How messages reach those who want them, on the value: QoS, order, retained (MQTT 3.1.1, 3.3, 4.3,
-//! 4.6).
+//! How messages reach those who want them, on the value: QoS, order, retained (MQTT 3.1.1, 3.3,
+//! 4.3, 4.6).
 
 use crate::charging_clients::{
     World, again, clean, kept, pair, pair_with, payloads, publish, publishing, retained, subscribe,

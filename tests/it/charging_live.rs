@@ -7,12 +7,10 @@ use crate::folder::Folder;
 use crate::harness::{Person, Program, WAIT, run, until, until_at_most};
 use malha::charging::limits::PACKET_BYTES_MAX;
 use malha::charging::protocol::{Code, Connect, Decoder, Packet, Qos};
-use malha::net::stop::stop_pair;
 use malha::net::stream::Decode;
 use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::thread;
 use std::time::Instant;
 
 /// A broker that listens.
@@ -265,33 +263,8 @@ fn a_half_open_connection_ends_with_its_keep_alive_and_its_will_is_said() {
     gone.person.ends();
 }
 
-/// Nor while the broker always has something else to do.
-#[test]
-fn who_is_silent_ends_also_while_others_say_more_than_the_broker_takes_in() {
-    let broker = Broker::start(&[]);
-    let mut other = broker.join(clean("other"));
-    other.subscribes("will", 1);
-    let (over, is_over) = stop_pair();
-    thread::scope(|scope| {
-        let (_over, is_over) = (over, &is_over);
-        for name in ["loud", "louder"] {
-            let mut loud = broker.join(clean(name));
-            let packets = encoded(&publish("t", "x", 0, 0)).repeat(5_000);
-            scope.spawn(move || {
-                while !is_over.is_asked() {
-                    loud.person.says_bytes(&packets);
-                }
-            });
-        }
-        let gone = with_will(Connect { keep_alive_s: 1, ..kept("gone") }, "will", "gone", 1, false);
-        let mut gone = broker.join(gone);
-        other.hears(&publish("will", "gone", 1, 1));
-        gone.person.ends();
-    });
-}
-
-/// One that promised no keep alive can only be found out by the system: in its table, the timer 2 of
-/// an established connection (1) is the one that asks.
+/// One that promised no keep alive can only be found out by the system: in its table, the timer 2
+/// of an established connection (1) is the one that asks.
 #[test]
 fn the_system_asks_after_who_promised_no_keep_alive() {
     let broker = Broker::start(&[]);

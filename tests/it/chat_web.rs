@@ -86,8 +86,8 @@ fn what_is_no_request_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("default-src 'self'"));
 }
 
-/// Somebody who connects and says nothing, or half a request, holds nobody up: the server has 5 s of
-/// patience with each.
+/// Somebody who connects and says nothing, or half a request, holds nobody up: the server has 5 s
+/// of patience with each.
 #[test]
 fn slow_browsers_hold_nobody_up() {
     within(Duration::from_secs(3), || {
@@ -135,6 +135,8 @@ fn those_who_come_find_out_who_has_gone() {
         for _ in 0..=EVENTS_MAX {
             drop(hub.listen());
         }
+        // Who is told something comes after all of them.
+        hub.listen().recv_timeout(WAIT).unwrap();
         // All that its queue holds, and then the end.
         let mut heard = 0;
         let end = loop {

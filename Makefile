@@ -23,7 +23,8 @@ build: ## build, and put ./server and ./client here
 # localhost:1883. One of its tests has a name that keeps it from being collected.
 paho: build ## the Paho interoperability suite against our broker (SUITE=DIR with client_test.py)
 	@test -f "$(SUITE)/client_test.py" || { echo "SUITE=DIR: where client_test.py is"; exit 2; }
-	@./target/release/malha charging broker --deny-subscribe test/nosubscribe \
+	@: > target/paho.log; \
+	./target/release/malha charging broker --deny-subscribe test/nosubscribe \
 		> target/paho.log & broker=$$!; trap 'kill $$broker && wait $$broker' EXIT; \
 	until grep -q listening target/paho.log; do kill -0 $$broker || exit 1; sleep 0.1; done; \
 	cd "$(SUITE)" && python3 client_test.py && python3 client_test.py Test.will_message_test

@@ -178,12 +178,17 @@ impl<'env> Coordinator<'env> {
             let now = self.server.config.clock.now();
             match self.inbox.next(stop, self.show_at.map(|due| now.until(due))) {
                 Woken::Item(event) => self.take(event),
-                Woken::Due | Woken::Closed => self.show(),
+                Woken::Due | Woken::Closed => {}
                 Woken::Stop => {
                     self.is_ending = true;
                     self.take(Event::Stopped);
                     return counters::line(&self.report());
                 }
+            }
+            // Also where there is always one more event.
+            let now = self.server.config.clock.now();
+            if self.show_at.is_some_and(|due| due <= now) {
+                self.show(now);
             }
         }
     }
@@ -236,11 +241,10 @@ impl<'env> Coordinator<'env> {
         self.unsent += if is_queued { 0 } else { datagrams };
     }
 
-    fn show(&mut self) {
-        self.shown_at = self.server.config.clock.now();
-        self.show_at = None;
+    fn show(&mut self, now: Millis) {
+        (self.shown_at, self.show_at) = (now, None);
         if let Some(watch) = self.watch {
-            watch.show(self.shown_at, self.server.addr, &self.state, &self.report());
+            watch.show(now, self.server.addr, &self.state, &self.report());
         }
     }
 

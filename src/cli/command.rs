@@ -106,6 +106,7 @@ impl ServerArgs {
     malha command client ECHO TIME EXIT\n  \
     malha command client 'AUTH ana segredo' TIME\n  \
     malha command client --clients 10 --requests 10000\n\n\
+    EXIT is the last: what stands behind it is not asked, and a failure.\n\n\
     Exit status: 0 all were answered, 1 not, 2 usage, 130 second Ctrl-C.")]
 pub(super) struct ClientArgs {
     /// Address of the server
@@ -156,6 +157,11 @@ impl ClientArgs {
         });
         match ended {
             Ended::Done => running.shown(DONE),
+            Ended::Unasked => {
+                running.screen.finish();
+                let (what, why) = ("cannot ask everything", "there is more behind EXIT");
+                Err(Failure { what: what.to_owned(), why: why.to_owned() })
+            }
             Ended::Lost(lost) => {
                 running.screen.finish();
                 let what = format!("no answer from {}", self.connect);

@@ -1,7 +1,7 @@
 //! What a person types, and what it means. Opens no socket.
 
 use crate::command::client::{Client, Lost, Pause};
-use crate::command::limits::TRY_MS_MAX;
+use crate::command::limits::{BEHIND_MS_MAX, TRY_MS_MAX};
 use crate::command::protocol::Answer;
 use crate::net::screen::visible;
 use crate::net::stop::Stop;
@@ -73,6 +73,8 @@ pub enum Ended {
     Done,
     /// A request was not, because of this.
     Lost(Lost),
+    /// Something was not even asked, because it stood behind `EXIT`.
+    Unasked,
 }
 
 /// What is under way.
@@ -134,14 +136,14 @@ impl Session<'_, '_, '_> {
             let answer = self.client.ask(request, self.stop);
             // A server that hangs up on `EXIT` once and again means it.
             if is_exit && course.losses > 0 && matches!(answer, Err(Lost::Gone)) {
-                return Ok(Some(Ended::Done));
+                return Ok(Some(self.exited(course)));
             }
             (self.show)(&format!("Servidor: {}", visible(&answer?)));
             course.open = None;
             course.losses = 0;
             course.full_since = None;
             course.pause = Pause::default();
-            return Ok(is_exit.then_some(Ended::Done));
+            return Ok(is_exit.then(|| self.exited(course)));
         }
         match self.next_line(course)?.as_deref().map(parse) {
             Some(Typed::Empty) => (self.show)("Comando vazio. Tente novamente."),
@@ -153,6 +155,24 @@ impl Session<'_, '_, '_> {
             }
         }
         Ok(None)
+    }
+
+    /// The end, at `EXIT`: nothing may stand behind it. Whoever sits there sees that it is over;
+    /// others may have said it all at once, or keep the pipe open and say nothing more.
+    fn exited(&self, course: &mut Course) -> Ended {
+        if self.has_person {
+            return Ended::Done;
+        }
+        let end = Instant::now() + Duration::from_millis(BEHIND_MS_MAX);
+        while !self.stop.is_asked()
+            && let Some(line) =
+                course.typed_ahead.pop_front().or_else(|| self.lines.recv_deadline(end).ok())
+        {
+            if parse(&line) != Typed::Empty {
+                return Ended::Unasked;
+            }
+        }
+        Ended::Done
     }
 
     /// The next line; none at the end of them.

@@ -44,6 +44,9 @@ pub const TRY_MS_MAX: u64 = 30_000;
 pub const ANSWER_MS_MAX: u64 = 10_000;
 /// How long a client that leaves waits for `OK`.
 pub const LEAVE_MS_MAX: u64 = 2_000;
+/// How long a client with nobody at it looks whether there is more to ask behind `EXIT`. What is in
+/// a pipe is there at once; one that stays open must not hold it up.
+pub const BEHIND_MS_MAX: u64 = 500;
 /// Answers that have arrived and nobody has asked for.
 pub const ANSWERS_MAX: usize = 16;
 

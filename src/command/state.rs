@@ -6,7 +6,7 @@ use crate::net::asked::{self, ConnId};
 use crate::net::clock::{Millis, Moment};
 use crate::net::counters;
 use crate::net::users::Verdict;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Display;
 use std::net::SocketAddr;
 
@@ -47,7 +47,7 @@ pub enum Effect {
     Answer(ConnId, Turn),
     /// Answers the datagram.
     Reply(Answer),
-    /// Checks a password; `Checked` follows.
+    /// Checks a password. The next one is asked for after [`Event::Checked`].
     Check(ConnId, String, Password),
     /// Closes a connection.
     HangUp(ConnId),
@@ -112,6 +112,10 @@ struct Client {
 pub struct State {
     setup: Setup,
     clients: BTreeMap<ConnId, Client>,
+    /// Whose password is being compared, and whose are to be, first come first. A check takes its
+    /// time, so those who do not wait for it must not take everybody's.
+    compared: Option<ConnId>,
+    to_compare: VecDeque<ConnId>,
     /// No client has been idle for too long before this.
     look_at: Option<Millis>,
     counters: Counters,
@@ -121,8 +125,15 @@ pub struct State {
 impl State {
     /// A server that has not started.
     pub fn new(setup: Setup) -> State {
-        let (clients, counters, effects) = (BTreeMap::new(), Counters::default(), Vec::new());
-        State { setup, clients, look_at: None, counters, effects }
+        State {
+            setup,
+            clients: BTreeMap::new(),
+            compared: None,
+            to_compare: VecDeque::new(),
+            look_at: None,
+            counters: Counters::default(),
+            effects: Vec::new(),
+        }
     }
 
     /// What went wrong so far.
@@ -185,7 +196,10 @@ impl State {
 
     fn closed(&mut self, conn: ConnId, failure: Option<String>) {
         // One that was idle for too long is gone already.
-        let Some(Client { addr, .. }) = self.clients.remove(&conn) else { return };
+        let Some(Client { addr, waiting, .. }) = self.clients.remove(&conn) else { return };
+        if waiting.is_some() {
+            self.to_compare.retain(|other| *other != conn);
+        }
         match failure {
             Some(why) => self.log(format_args!("{addr} desconectado, erro: {why}")),
             None => self.log(format_args!("{addr} desconectado")),
@@ -200,14 +214,12 @@ impl State {
         while !turn.last
             && let Some(request) = turn.questions.get(turn.answers.len())
         {
-            if let Request::Auth(name, password) = request
-                && self.setup.has_users
-            {
-                self.effects.push(Effect::Check(conn, name.clone(), password.clone()));
+            if self.setup.has_users && matches!(request, Request::Auth(..)) {
                 if let Some(client) = self.clients.get_mut(&conn) {
                     client.waiting = Some(turn);
                 }
-                return;
+                self.to_compare.push_back(conn);
+                return self.compare_next();
             }
             turn.last = matches!(request, Request::Exit | Request::TooLong);
             let answer = self.answer(now, &addr, request, is_in);
@@ -255,8 +267,25 @@ impl State {
         }
     }
 
+    /// One password at a time.
+    fn compare_next(&mut self) {
+        if self.compared.is_some() {
+            return;
+        }
+        let Some(conn) = self.to_compare.pop_front() else { return };
+        let waiting = self.clients.get(&conn).and_then(|client| client.waiting.as_ref());
+        let Some(turn) = waiting else { return };
+        let Some(Request::Auth(name, password)) = turn.questions.get(turn.answers.len()) else {
+            return;
+        };
+        self.compared = Some(conn);
+        self.effects.push(Effect::Check(conn, name.clone(), password.clone()));
+    }
+
     /// Answers the `AUTH` that waits, and then what is behind it.
     fn checked(&mut self, now: Moment, conn: ConnId, verdict: Verdict) {
+        self.compared = None;
+        self.compare_next();
         // It may have gone meanwhile.
         let Some(client) = self.clients.get_mut(&conn) else { return };
         let Some(mut turn) = client.waiting.take() else { return };

@@ -97,7 +97,8 @@ impl Screen {
             sink: Mutex::new(sink),
         });
         let printing = Arc::clone(&shared);
-        // Not joined: it may be blocked on the terminal for as long as the process lives.
+        // Ends after `finish`. Not joined: it may be blocked on the terminal for as long as the
+        // process lives.
         threads::detach("screen", move || printing.print())?;
         Ok(Screen { shared, mark: Arc::from("") })
     }
@@ -159,7 +160,7 @@ impl Screen {
     }
 
     /// Waits until all has been shown, or so long that nobody seems to take it: false. The second
-    /// time it does not wait.
+    /// time it does not wait. What is written after that is not shown.
     pub fn finish(&self) -> bool {
         let end = Instant::now() + Duration::from_millis(SCREEN_END_MS_MAX);
         let mut page = self.shared.page.lock();
@@ -191,12 +192,12 @@ impl Shared {
         loop {
             let mut page = self.page.lock();
             while page.text.is_empty() && page.lines_lost == 0 {
-                if page.ended && !page.finished {
+                if page.ended {
                     drop(page);
                     self.sink.lock().finish();
-                    page = self.page.lock();
-                    page.finished = true;
+                    self.page.lock().finished = true;
                     self.printed.notify_all();
+                    return;
                 }
                 page.idle = true;
                 self.written.wait(&mut page);

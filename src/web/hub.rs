@@ -54,9 +54,12 @@ impl Hub {
 fn run(news: &Receiver<News>) {
     let mut listeners: Vec<Sender<Event>> = Vec::new();
     let mut kept = Kept::default();
+    let nothing: Event = ":\n\n".into();
     for news in news {
         match news {
             News::Listen(listener) => {
+                // Who comes finds out who has gone, also where nothing is told for long.
+                listeners.retain(|listener| listener.try_send(Arc::clone(&nothing)).is_ok());
                 // The queue is new and has room.
                 let _ = listener.try_send(kept.whole());
                 listeners.push(listener);

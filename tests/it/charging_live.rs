@@ -159,19 +159,22 @@ fn a_packet_at_the_limit_passes_and_one_past_it_does_not() {
 }
 
 #[test]
-fn one_client_too_many_is_told_that_there_is_no_room() {
-    let broker = Broker::start(&["--max-connections", "2"]);
+fn one_client_too_many_is_told_that_there_is_no_room_and_counted() {
+    let mut broker = Broker::start(&["--max-connections", "2"]);
     let first = broker.join(clean("a"));
     let _second = broker.join(clean("b"));
     let mut third = broker.connect();
     third.hears(&Packet::ConnAck(false, Code::ServerUnavailable));
     third.person.ends();
     drop(first);
+    let mut refused = 1;
     until("a place", || {
         let mut client = broker.connect();
         client.says(&Packet::Connect(Box::new(clean("c"))));
-        (client.next() == Packet::ConnAck(false, Code::Accepted)).then_some(())
+        refused += 1;
+        (client.next() == Packet::ConnAck(false, Code::Accepted)).then(|| refused -= 1)
     });
+    assert_eq!(broker.stop(), [format!("refused={refused}")]);
 }
 
 #[test]

@@ -1,9 +1,15 @@
 //! The chat as programs: datagrams, and the terminal client (chat spec).
 
-use crate::harness::{Program, WAIT, run};
+use crate::harness::{Program, WAIT, run, until};
 use malha::chat::protocol::{Kind, Message};
+use malha::chat::server::{self as served, Config, Watch};
+use malha::chat::state::{Setup, State};
+use malha::net::clock::{Clock, Millis};
+use malha::net::stop::stop_pair;
+use malha::net::trace::{Level, Trace};
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 pub const MALHA: &str = env!("CARGO_BIN_EXE_malha");
@@ -336,4 +342,45 @@ fn a_second_server_on_the_same_port_says_why_not() {
     let (code, _, err) = run(MALHA, &["chat", "server", "--listen", &addr], "");
     assert_eq!((code, err.len()), (Some(1), 1), "{err:?}");
     assert!(err[0].starts_with(&format!("error: cannot listen on {addr}: ")), "{err:?}");
+}
+
+/// Counts how often it is shown something.
+#[derive(Default)]
+struct Shown(AtomicU32);
+
+impl Watch for Shown {
+    fn show(&self, _: Millis, _: SocketAddr, _: &State, _: &[(&str, u64)]) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_page_is_told_what_changes_also_while_datagrams_never_end() {
+    let clock = Clock::start();
+    let config = Config {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        setup: Setup { clients_max: 4, rate_max: 20, status_ms: 60_000 },
+        trace: Trace::stderr(Level::Off, clock).unwrap(),
+        clock,
+    };
+    let server = served::Server::bind(config).unwrap();
+    let (addr, shown) = (server.addr(), Shown::default());
+    let (over, is_over) = stop_pair();
+    thread::scope(|scope| {
+        let _over = over;
+        let (is_over, shown) = (&is_over, &shown);
+        scope.spawn(move || server.serve(is_over, Some(shown)));
+        for _ in 0..8 {
+            let wild = Wild::new(addr);
+            scope.spawn(move || {
+                while !is_over.is_asked() {
+                    // Not ours: it costs the server next to nothing.
+                    let _ = wild.0.send(b"x");
+                }
+            });
+        }
+        until("a page that is told again and again", || {
+            (shown.0.load(Ordering::Relaxed) >= 8).then_some(())
+        });
+    });
 }

@@ -1,9 +1,13 @@
 //! Who may ask the chat's pages for what, and who is refused (chat spec: Pages).
 
 use crate::chat_live::{Server, Wild};
-use crate::harness::{WAIT, until};
+use crate::harness::{WAIT, until, within};
+use crossbeam_channel::RecvTimeoutError;
+use malha::web::hub::Hub;
+use malha::web::limits::EVENTS_MAX;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// What the page's server answers, whole.
@@ -82,27 +86,29 @@ fn what_is_no_request_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("default-src 'self'"));
 }
 
-/// Somebody who connects and says nothing, or half a request, holds nobody up.
+/// Somebody who connects and says nothing, or half a request, holds nobody up: the server has 5 s
+/// of patience with each.
 #[test]
 fn slow_browsers_hold_nobody_up() {
-    let (mut server, url) = Server::with_page(&[]);
-    let addr = page_addr(&url);
-    let slow: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(&addr).unwrap()).collect();
-    (&slow[0]).write_all(b"GET / HT").unwrap();
-    let start = Instant::now();
-    let answer = http(&addr, &format!("GET / HTTP/1.1\r\nHost: {addr}\r\n\r\n"));
-    assert!(answer.starts_with("HTTP/1.1 200 ") && start.elapsed() < Duration::from_secs(3));
-    let listening = TcpStream::connect(&addr).unwrap();
-    (&listening)
-        .write_all(format!("GET /events HTTP/1.1\r\nHost: {addr}\r\n\r\n").as_bytes())
-        .unwrap();
-    let mut first = [0; 12];
-    (&listening).read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"HTTP/1.1 200");
-    let start = Instant::now();
-    server.program.signal("-INT");
-    server.program.exits(0);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    within(Duration::from_secs(3), || {
+        let (mut server, url) = Server::with_page(&[]);
+        let addr = page_addr(&url);
+        let slow: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(&addr).unwrap()).collect();
+        (&slow[0]).write_all(b"GET / HT").unwrap();
+        let answer = http(&addr, &format!("GET / HTTP/1.1\r\nHost: {addr}\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let listening = TcpStream::connect(&addr).unwrap();
+        (&listening)
+            .write_all(format!("GET /events HTTP/1.1\r\nHost: {addr}\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut first = [0; 12];
+        (&listening).read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        let start = Instant::now();
+        server.program.signal("-INT");
+        server.program.exits(0);
+        start.elapsed()
+    });
 }
 
 #[test]
@@ -118,4 +124,27 @@ fn nothing_stays_behind_when_pages_come_and_go() {
         http(&addr, &get);
     }
     until("as many descriptors as before", || (count() <= before).then_some(()));
+}
+
+/// A page that is gone, or takes nothing, is not kept until there is news.
+#[test]
+fn those_who_come_find_out_who_has_gone() {
+    thread::scope(|scope| {
+        let hub = Hub::start(scope).unwrap();
+        let deaf = hub.listen();
+        for _ in 0..=EVENTS_MAX {
+            drop(hub.listen());
+        }
+        // Who is told something comes after all of them.
+        hub.listen().recv_timeout(WAIT).unwrap();
+        // All that its queue holds, and then the end.
+        let mut heard = 0;
+        let end = loop {
+            match deaf.recv_timeout(WAIT) {
+                Ok(_) => heard += 1,
+                Err(end) => break end,
+            }
+        };
+        assert_eq!((heard, end), (EVENTS_MAX, RecvTimeoutError::Disconnected));
+    });
 }

@@ -2,7 +2,8 @@
 
 use crate::command_server::{ECHO, FULL, MALHA, Serving, UNKNOWN, logs};
 use crate::folder::Folder;
-use crate::harness::{Person, Program, run, until};
+use crate::harness::{Person, Program, run, until, within};
+use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -70,7 +71,31 @@ fn requests_on_the_command_line_are_answered_line_by_line() {
 #[test]
 fn numbers_and_words_both_work() {
     is_echo_time_exit(&asks_real(&[], "1\n2\n3\n"));
-    is_echo_time_exit(&asks_real(&[], "echo\r\n  Time \nexit\nECHO\n"));
+    is_echo_time_exit(&asks_real(&[], "echo\r\n  Time \nexit\n\n"));
+}
+
+#[test]
+fn what_stands_behind_exit_is_not_asked_and_a_failure() {
+    let folder = Folder::new();
+    let log = folder.at("log.txt");
+    let server = Serving::start(&log, &[]);
+    let to = ["command", "client", "--connect", &server.addr.to_string()];
+    for (requests, typed) in [(&["EXIT", "TIME"][..], ""), (&[], "3\n\nTIME\n"), (&[], "exit\n2")] {
+        let (code, out, err) = run(MALHA, &[&to[..], requests].concat(), typed);
+        assert_eq!((code, out), (Some(1), shown(&["OK"])), "{err:#?}");
+        assert_eq!(err, ["error: cannot ask everything: there is more behind EXIT"]);
+    }
+    assert!(!fs::read_to_string(&log).unwrap().contains("TIME"));
+}
+
+/// Nor is a pipe that stays open waited for.
+#[test]
+fn exit_is_the_end_also_where_more_could_be_typed() {
+    let folder = Folder::new();
+    let server = Serving::start(&folder.at("log.txt"), &[]);
+    let mut client = client(server.addr, &[]);
+    client.types("EXIT");
+    succeeds(&mut client, &["OK"]);
 }
 
 #[test]
@@ -250,39 +275,46 @@ fn auth_is_said_again_where_the_server_was_full_meanwhile() {
     comes_in_again(&listener, &mut client);
 }
 
-#[test]
-fn ctrl_c_ends_a_client_that_waits_for_its_next_attempt() {
-    for requests in [&["ECHO"][..], &[]] {
-        let (_, addr) = listen();
-        let mut client = client(addr, requests);
-        // The third pause is one of 2 s.
-        for _ in 0..3 {
-            if requests.is_empty() {
-                client.prints_one("that it tries again", |line| line.contains("tentativa"));
-            } else {
-                client.complains();
-            }
-        }
-        let start = Instant::now();
-        client.signal("-INT");
-        let (code, out, err) = client.ends();
-        assert!(start.elapsed() < Duration::from_secs(1), "took {:?}", start.elapsed());
-        // What was asked and not answered is a failure.
-        let failed = usize::from(!requests.is_empty());
-        assert_eq!((code, out.len()), (Some(failed as i32), 0), "{out:#?} {err:#?}");
-        assert_eq!(err.iter().filter(|line| line.starts_with("error: ")).count(), failed);
-    }
-}
-
-#[test]
-fn ctrl_c_ends_a_client_that_waits_for_an_answer() {
-    let (listener, addr) = listen();
-    let mut client = client(addr, &["ECHO"]);
-    let mut server = Person::accept(&listener);
-    server.hears("ECHO");
+/// How long the client took to end once it was asked to. What was asked and not answered is a
+/// failure.
+#[track_caller]
+fn is_interrupted(client: &mut Program, failed: usize) -> Duration {
     let start = Instant::now();
     client.signal("-INT");
     let (code, out, err) = client.ends();
-    assert!(start.elapsed() < Duration::from_secs(3), "took {:?}", start.elapsed());
-    assert_eq!((code, out.len(), err.len()), (Some(1), 0, 1), "{out:#?} {err:#?}");
+    let took = start.elapsed();
+    assert_eq!((code, out.len()), (Some(failed as i32), 0), "{out:#?} {err:#?}");
+    assert_eq!(err.iter().filter(|line| line.starts_with("error: ")).count(), failed);
+    took
+}
+
+#[test]
+fn ctrl_c_ends_a_client_that_waits_for_its_next_attempt() {
+    for requests in [&["ECHO"][..], &[]] {
+        within(Duration::from_secs(1), || {
+            let (_, addr) = listen();
+            let mut client = client(addr, requests);
+            // The third pause is one of 2 s.
+            for _ in 0..3 {
+                if requests.is_empty() {
+                    client.prints_one("that it tries again", |line| line.contains("tentativa"));
+                } else {
+                    client.complains();
+                }
+            }
+            is_interrupted(&mut client, usize::from(!requests.is_empty()))
+        });
+    }
+}
+
+/// Which it would do for 10 s.
+#[test]
+fn ctrl_c_ends_a_client_that_waits_for_an_answer() {
+    within(Duration::from_secs(3), || {
+        let (listener, addr) = listen();
+        let mut client = client(addr, &["ECHO"]);
+        let mut server = Person::accept(&listener);
+        server.hears("ECHO");
+        is_interrupted(&mut client, 1)
+    });
 }

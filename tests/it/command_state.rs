@@ -96,6 +96,51 @@ fn a_check_that_takes_long_is_not_idle() {
     assert!(matches!(effects[..], [Effect::Log(_), Effect::Answer(..)]), "{effects:?}");
 }
 
+/// A check takes its time: who leaves must not take everybody else's.
+#[test]
+fn one_password_is_checked_at_a_time_and_none_of_those_who_are_gone() {
+    let mut state = server(true);
+    let auth = || Request::Auth("ana".to_owned(), Password::new("x".to_owned()));
+    let ask = |state: &mut State, conn| {
+        state.handle(at(0), Event::Opened(conn, somebody()));
+        let turn = Turn { questions: vec![auth()], ..Turn::default() };
+        state.handle(at(0), Event::Asked(conn, turn))
+    };
+    assert!(matches!(ask(&mut state, ConnId(1))[..], [Effect::Check(ConnId(1), ..)]));
+    for conn in (2..100).map(ConnId) {
+        assert_eq!(ask(&mut state, conn), []);
+        state.handle(at(0), Event::Closed(conn, None));
+    }
+    assert_eq!(ask(&mut state, ConnId(100)), []);
+    // Also of the one that is being checked nothing is forgotten but its answer.
+    state.handle(at(0), Event::Closed(ConnId(1), None));
+    let next = state.handle(at(0), Event::Checked(ConnId(1), Verdict::Wrong));
+    assert!(matches!(next[..], [Effect::Check(ConnId(100), ..)]), "{next:?}");
+    let answered = state.handle(at(0), Event::Checked(ConnId(100), Verdict::Right));
+    assert!(matches!(answered[..], [Effect::Log(_), Effect::Answer(ConnId(100), _)]));
+}
+
+/// Also who is in and says his password again and again waits for the others in between.
+#[test]
+fn who_asked_first_is_checked_first() {
+    let mut state = server(true);
+    let auth = || Request::Auth("ana".to_owned(), Password::new("x".to_owned()));
+    for conn in [2, 1, 3].map(ConnId) {
+        state.handle(at(0), Event::Opened(conn, somebody()));
+        let turn = Turn { questions: vec![auth(), auth()], ..Turn::default() };
+        state.handle(at(0), Event::Asked(conn, turn));
+    }
+    let mut turns = [2, 1, 3, 2, 1, 3].map(ConnId).into_iter().peekable();
+    while let Some(conn) = turns.next() {
+        let effects = state.handle(at(0), Event::Checked(conn, Verdict::Right));
+        let asked = effects.iter().find_map(|effect| match effect {
+            Effect::Check(conn, ..) => Some(conn),
+            _ => None,
+        });
+        assert_eq!(asked, turns.peek());
+    }
+}
+
 #[test]
 fn names_are_asked_for_again_on_each_connection() {
     check_with_users(
@@ -165,7 +210,7 @@ fn somebody() -> SocketAddr {
 enum Move {
     Open,
     Ask(usize, Vec<Request>),
-    /// The oldest check comes out so.
+    /// The check comes out so.
     Check(Verdict),
     Close(usize),
     Wait(u64),
@@ -212,7 +257,8 @@ struct World {
     now_ms: u64,
     names: u64,
     known: BTreeMap<ConnId, Known>,
-    checks: Vec<ConnId>,
+    /// Whose password is being checked.
+    check: Option<ConnId>,
 }
 
 impl World {
@@ -222,7 +268,7 @@ impl World {
                 Effect::Answer(conn, turn) => self.answered(conn, &turn)?,
                 Effect::Check(conn, name, password) => {
                     prop_assert_eq!((name.as_str(), password.bytes()), (USER.0, &b"GEHEIM"[..]));
-                    self.checks.push(conn);
+                    prop_assert!(self.check.replace(conn).is_none(), "one at a time");
                 }
                 Effect::HangUp(conn) => {
                     let known = self.known.remove(&conn).expect("was there");
@@ -280,10 +326,7 @@ impl World {
                 self.event(state, Event::Asked(conn, Turn { questions, ..Turn::default() }))
             }
             Move::Check(verdict) => {
-                if self.checks.is_empty() {
-                    return Ok(());
-                }
-                let conn = self.checks.remove(0);
+                let Some(conn) = self.check.take() else { return Ok(()) };
                 if let Some(known) = self.known.get_mut(&conn) {
                     known.is_in |= verdict == Verdict::Right;
                     known.wrong += u32::from(verdict != Verdict::Right);
@@ -319,7 +362,7 @@ proptest! {
             world.play(&mut state, next)?;
         }
         // Whatever is still out comes back once its checks are done.
-        while !world.checks.is_empty() {
+        while world.check.is_some() {
             world.play(&mut state, Move::Check(Verdict::Wrong))?;
         }
         prop_assert!(world.known.values().all(|known| known.out.is_none()));

@@ -37,6 +37,14 @@ pub fn until_at_most<T>(limit: Duration, what: &str, mut attempt: impl FnMut() -
     }
 }
 
+/// Tries what must be quick until it once was: a machine may be busy, but what is wrong takes too
+/// long each time.
+#[track_caller]
+pub fn within(limit: Duration, mut took: impl FnMut() -> Duration) {
+    let what = format!("what takes less than {limit:?}");
+    until_at_most(WAIT * 6, &what, || (took() < limit).then_some(()));
+}
+
 /// A program that runs, killed when dropped.
 pub struct Program {
     child: Child,

@@ -3,6 +3,7 @@
 
 mod browser;
 mod charging_broker;
+mod charging_busy;
 mod charging_chapter;
 mod charging_choice;
 mod charging_clients;

@@ -1,6 +1,10 @@
 //! What every system stands on: seats, limits of the machine, threads that all end.
 
+use crate::folder::Folder;
 use crate::harness::{Person, Server, until};
+use malha::command::calendar::Calendar;
+use malha::command::limits::IDLE_MS_MAX;
+use malha::command::server as command;
 use malha::grid::limits::{CLIENTS_MAX, PEER_MS_MAX};
 use malha::grid::sensors;
 use malha::grid::server::{Config, Server as Served};
@@ -97,11 +101,10 @@ const CHILD: &str = "MALHA_TEST_CHILD";
 const ROUNDS: usize = 50;
 
 /// In a process of its own, because the other tests here open and close what is counted.
-#[test]
-fn starting_and_stopping_leaves_nothing_behind() {
+fn leaves_nothing_behind(test: &str, start_and_stop: impl Fn(usize)) {
     if std::env::var_os(CHILD).is_none() {
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "net::starting_and_stopping_leaves_nothing_behind", "--nocapture"])
+            .args(["--exact", test, "--nocapture"])
             .env(CHILD, "1")
             .output()
             .unwrap();
@@ -110,9 +113,19 @@ fn starting_and_stopping_leaves_nothing_behind() {
         assert!(output.status.success() && told.contains("1 passed"), "{told}\n{said}");
         return;
     }
+    start_and_stop(0);
+    let before = threads_and_descriptors();
+    (0..ROUNDS).for_each(start_and_stop);
+    // The system may take a moment to forget a thread that has been joined.
+    until(&format!("no more than {before:?}"), || {
+        let after = threads_and_descriptors();
+        (after.0 <= before.0 && after.1 <= before.1).then_some(())
+    });
+}
+
+#[test]
+fn starting_and_stopping_leaves_nothing_behind() {
     let clock = Clock::start();
-    let screen = Screen::stdout().unwrap();
-    let trace = Trace::stderr(Level::Off, clock).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let config = Config {
         peer: vec![any],
@@ -120,19 +133,43 @@ fn starting_and_stopping_leaves_nothing_behind() {
         clients_max: CLIENTS_MAX,
         sensors: sensors::draw(&mut Dice::seeded(7)),
         peer_ms_max: PEER_MS_MAX,
-        screen,
-        trace,
+        screen: Screen::stdout().unwrap(),
+        trace: Trace::stderr(Level::Off, clock).unwrap(),
         clock,
     };
-    start_and_stop(&config, 0);
-    let before = threads_and_descriptors();
-    for round in 0..ROUNDS {
-        start_and_stop(&config, round);
-    }
-    // The system may take a moment to forget a thread that has been joined.
-    until(&format!("no more than {before:?}"), || {
-        let after = threads_and_descriptors();
-        (after.0 <= before.0 && after.1 <= before.1).then_some(())
+    let test = "net::starting_and_stopping_leaves_nothing_behind";
+    leaves_nothing_behind(test, |round| start_and_stop(&config, round));
+}
+
+/// It has a log, and so a screen, of its own each time.
+#[test]
+fn a_command_server_leaves_nothing_behind() {
+    let clock = Clock::start();
+    let (screen, folder) = (Screen::stdout().unwrap(), Folder::new());
+    let trace = Trace::stderr(Level::Off, clock).unwrap();
+    leaves_nothing_behind("net::a_command_server_leaves_nothing_behind", |_| {
+        let server = command::Server::bind(command::Config {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            log: folder.at("log.txt").into(),
+            clients_max: 2,
+            idle_ms_max: IDLE_MS_MAX,
+            has_udp: true,
+            users: None,
+            screen: screen.clone(),
+            trace: trace.clone(),
+            clock,
+            calendar: Calendar::utc(),
+        });
+        let server = server.unwrap();
+        let (stopper, stop) = stop_pair();
+        std::thread::scope(|scope| {
+            let served = scope.spawn(|| server.serve(&stop));
+            let mut person = Person::connect(server.addr());
+            person.asks("ECHO", "ECHO: ");
+            drop(stopper);
+            served.join().unwrap().unwrap();
+            person.ends();
+        });
     });
 }
 

@@ -192,12 +192,17 @@ impl<'env> Coordinator<'env> {
             let timeout = self.state.deadline().map(|due| now.until(due));
             match self.inbox.next(stop, timeout) {
                 Woken::Item(input) => self.take(input),
-                Woken::Due | Woken::Closed => self.handle(Event::Tick),
+                Woken::Due | Woken::Closed => {}
                 Woken::Stop => return Counters { unread: self.unread, ..self.state.counters() },
             }
             for _ in 1..BATCH_EVENTS_MAX {
                 let Some(input) = self.inbox.ready() else { break };
                 self.take(input);
+            }
+            // Also where there is always one more event.
+            let now = self.config.clock.now();
+            if self.state.deadline().is_some_and(|due| due <= now) {
+                self.handle(Event::Tick);
             }
             self.flush();
         }
@@ -241,6 +246,7 @@ impl<'env> Coordinator<'env> {
             Input::Refused(addr) => {
                 let max = self.config.connections_max;
                 trace.event(format_args!("ev=refuse addr={addr} open={max}/{max}"));
+                self.handle(Event::Refused);
             }
         }
     }

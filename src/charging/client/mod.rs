@@ -133,19 +133,24 @@ impl<R: Role> Play<'_, R> {
     }
 
     fn serve(&mut self, broker: &Broker) -> End {
-        let mut event = Event::Opened;
+        let mut end = self.take(broker, Event::Opened);
         loop {
-            if let Some(end) = self.take(broker, event) {
+            if let Some(end) = end {
                 return end;
             }
             let now = self.config.clock.now();
             let timeout = self.session.deadline().map(|due| now.until(due));
-            event = match wait::recv_or_stop(broker.unasked(), self.stop, timeout) {
-                Woken::Item(heard) => Event::Heard(heard),
-                Woken::Due => Event::Due,
-                Woken::Stop => Event::Stopped,
+            end = match wait::recv_or_stop(broker.unasked(), self.stop, timeout) {
+                Woken::Item(heard) => self.take(broker, Event::Heard(heard)),
+                Woken::Due => None,
+                Woken::Stop => self.take(broker, Event::Stopped),
                 Woken::Closed => return End::Lost("it has hung up".to_owned()),
             };
+            // Also where there is always one more event.
+            let now = self.config.clock.now();
+            if end.is_none() && self.session.deadline().is_some_and(|due| due <= now) {
+                end = self.take(broker, Event::Due);
+            }
         }
     }
 

@@ -13,7 +13,6 @@ use crate::net::capacity;
 use crate::net::clock::Clock;
 use crate::net::datagrams::Waker;
 use crate::net::failure::Failure;
-use crate::net::limits::LEAVERS_MAX;
 use crate::net::screen::Screen;
 use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
@@ -75,6 +74,11 @@ impl Server {
         let what = "cannot tell the own address".to_owned();
         let addr = listener.local_addr().map_err(Failure::from_io(what))?;
         Ok(Server { config, listener, datagrams, addr })
+    }
+
+    /// Where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// Serves until `stop`. Returns when every thread that it started has ended.
@@ -180,8 +184,8 @@ impl<'env> Coordinator<'env> {
         // From here on all senders are dropped before the inbox, also when a thread cannot start.
         coordinator.handle(Event::Started(*addr));
         if let Some(users) = &config.users {
-            // A connection has one turn out, also one that leaves, so there is always room.
-            let (checks, jobs) = bounded(config.clients_max + LEAVERS_MAX);
+            // The state asks for one at a time.
+            let (checks, jobs) = bounded(1);
             coordinator.checks = Some(checks);
             let inbox_in = inbox_in.clone();
             threads::spawn(scope, "passwords".to_owned(), move || {
@@ -215,8 +219,13 @@ impl<'env> Coordinator<'env> {
             let timeout = self.state.deadline().map(|due| now.until(due));
             match self.inbox.next(stop, timeout) {
                 Woken::Item(input) => self.take(input),
-                Woken::Due | Woken::Closed => self.handle(Event::Tick),
+                Woken::Due | Woken::Closed => {}
                 Woken::Stop => self.handle(Event::Stopped),
+            }
+            // Also where there is always one more event.
+            let now = self.config.clock.now();
+            if !self.has_ended && self.state.deadline().is_some_and(|due| due <= now) {
+                self.handle(Event::Tick);
             }
         }
         self.state.counters()
@@ -277,6 +286,7 @@ impl<'env> Coordinator<'env> {
                     let _ = self.replies.as_ref().map(|replies| replies.try_send(answer));
                 }
                 Effect::Check(conn, name, password) => {
+                    // There is room: the one before it is checked.
                     let job = Job { who: conn, name, password: password.bytes().to_vec() };
                     let _ = self.checks.as_ref().map(|checks| checks.try_send(job));
                 }

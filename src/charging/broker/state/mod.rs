@@ -35,6 +35,8 @@ pub enum Event {
     Written(LinkId, u32),
     /// A connection is over.
     Closed(LinkId),
+    /// Somebody found no place, and was told so.
+    Refused,
     /// Time passed.
     Tick,
 }
@@ -90,7 +92,7 @@ pub struct Setup {
 pub struct Counters {
     /// Connections ended because of what they sent.
     pub malformed: u64,
-    /// Clients that were refused.
+    /// Clients that were refused, also for want of a place.
     pub refused: u64,
     /// Clients that said nothing for too long.
     pub silent: u64,
@@ -234,6 +236,7 @@ impl State {
                 self.with_session(link, |session, out| session.marked(marks, room, out));
             }
             Event::Closed(link) => self.part(now, link, true),
+            Event::Refused => self.counters.refused += 1,
             Event::Tick => self.tick(now),
         }
         self.search();

@@ -38,14 +38,24 @@ impl Browser {
     /// None where there is no browser.
     pub fn start() -> Option<Browser> {
         let folder = Folder::new();
-        let spawned = Command::new("chromedriver")
-            .args(["--port=0", "--log-level=SEVERE"])
-            .env("TMPDIR", folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut driver = match spawned {
-            Ok(driver) => driver,
+        let start = || {
+            Command::new("chromedriver")
+                .args(["--port=0", "--log-level=SEVERE"])
+                .env("TMPDIR", folder.path())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+        };
+        // The port that it chooses for IPv4 may be taken for IPv6; then it ends.
+        let started = until("a chromedriver that listens", || match start() {
+            Err(error) => Some(Err(error)),
+            Ok(mut driver) => match port(&mut driver) {
+                Some(port) => Some(Ok((driver, port))),
+                None => driver.wait().err().map(Err),
+            },
+        });
+        let (driver, port) = match started {
+            Ok(started) => started,
             Err(error) => {
                 let what = "the pages are NOT tested: chromedriver cannot be started";
                 let how = "install it with `make partners`";
@@ -54,12 +64,7 @@ impl Browser {
                 return None;
             }
         };
-        let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let head = "ChromeDriver was started successfully on port ";
-        let port = lines
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix(head)?.trim_end_matches('.').parse::<u16>().ok());
-        let addr = SocketAddr::from(([127, 0, 0, 1], port.expect("chromedriver says its port")));
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
         let mut browser = Browser { driver, addr, session: String::new(), folder };
         let options = json!({ "args": OPTIONS });
         let always = json!({ "goog:chromeOptions": options, "pageLoadStrategy": "eager" });
@@ -175,6 +180,14 @@ impl Browser {
         assert!(value["error"].is_null(), "{method} {path}: {value}");
         value.clone()
     }
+}
+
+/// Where a driver listens, once it does.
+fn port(driver: &mut Child) -> Option<u16> {
+    let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let head = "ChromeDriver was started successfully on port ";
+    let port = |line: String| line.strip_prefix(head)?.trim_end_matches('.').parse().ok();
+    lines.map_while(Result::ok).find_map(port)
 }
 
 impl Drop for Browser {

@@ -1,12 +1,12 @@
 //! The thread that owns the state: events in, effects out. It never waits but for its inbox.
 
 use crate::grid::decode::Heard;
-use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX};
+use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX, LINKS_MAX, PENDING_BYTES_MAX};
 use crate::grid::protocol::Terminator;
 use crate::grid::protocol::{Message, Writer};
 use crate::grid::server::input::{self, Input};
 use crate::grid::server::{Config, Outcome};
-use crate::grid::state::{Command, Effect, Event, Exit, Side, State, Turn};
+use crate::grid::state::{Command, Counters, Effect, Event, Exit, Side, State, Turn};
 use crate::net::accept::{self, Gate};
 use crate::net::asked::{Asked, Asker, ConnId};
 use crate::net::pushed::{Frame, LinkId, Outbox, Pushed};
@@ -15,7 +15,7 @@ use crate::net::threads;
 use crate::net::wait::{Inbox, Woken};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +54,9 @@ pub(super) struct Coordinator<'scope, 'env> {
     dialing: Option<LinkId>,
     /// Writes what was heard.
     shown: Writer,
+    /// Those that were cut because they did not read.
+    clients_slow: u64,
+    links_slow: u64,
     ended: Option<Exit>,
 }
 
@@ -84,6 +87,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             links: Arc::default(),
             dialing: None,
             shown: Writer::default(),
+            clients_slow: 0,
+            links_slow: 0,
             ended: None,
         };
         // From here on all senders are dropped before the inbox, also when a thread cannot start.
@@ -106,7 +111,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         loop {
             if let Some(exit) = self.ended {
                 self.flush();
-                return Outcome { exit, counters: self.state.counters() };
+                return Outcome { exit, counters: self.counters() };
             }
             let ready = if batch < BATCH_EVENTS_MAX { self.inbox.ready() } else { None };
             let input = match ready {
@@ -130,6 +135,11 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             batch += 1;
             self.take(input);
         }
+    }
+
+    fn counters(&self) -> Counters {
+        let (clients_slow, links_slow) = (self.clients_slow, self.links_slow);
+        Counters { clients_slow, links_slow, ..self.state.counters() }
     }
 
     fn wait(&self, stop: &Stop) -> Woken<Input> {
@@ -156,6 +166,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 let trace = &self.config.trace;
                 match failure {
                     Some(error) => {
+                        // Nothing else takes too long: a read waits for as long as it likes.
+                        self.clients_slow += u64::from(error.kind() == ErrorKind::TimedOut);
                         trace.event(format_args!("ev=close conn=c{} error={error:?}", conn.0));
                     }
                     None => trace.event(format_args!("ev=close conn=c{}", conn.0)),
@@ -171,6 +183,13 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             // The accept loop has traced it and goes on.
             Input::Client(Asked::NotAccepted(_)) => {}
             Input::Peer(pushed) => self.take_peer(pushed),
+            Input::PeerRefused(addr) => {
+                let trace = &self.config.trace;
+                trace.event(format_args!(
+                    "ev=refuse addr={addr} why=link-limit open={LINKS_MAX}/{LINKS_MAX}"
+                ));
+                self.handle(Event::PeerRefused);
+            }
             Input::NotDialed(error) => {
                 self.config.trace.event(format_args!("ev=nobody error={error:?}"));
                 self.dialing = None;
@@ -281,9 +300,16 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             Terminator::Unknown => b"\n",
             known => known.bytes(),
         });
-        if !partner.terminator.is_line() && !partner.flush() {
-            self.cut(link, "slow");
+        let is_due = !partner.terminator.is_line() || partner.pending.len() >= PENDING_BYTES_MAX;
+        if is_due && !partner.flush() {
+            self.cut_slow(link);
         }
+    }
+
+    /// Ends a link whose outbox is full: the other side reads slower than we write.
+    fn cut_slow(&mut self, link: LinkId) {
+        self.links_slow += 1;
+        self.cut(link, "slow");
     }
 
     /// Ends a link at once, whatever is queued. Its `Closed` will follow.
@@ -296,11 +322,10 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
 
     /// Sends what was said to other servers since no event waited.
     fn flush(&mut self) {
-        // A full outbox: the other side reads slower than we write.
         let slow = |(link, partner): (&LinkId, &mut Partner)| (!partner.flush()).then_some(*link);
         let slow: Vec<LinkId> = self.partners.iter_mut().filter_map(slow).collect();
         for link in slow {
-            self.cut(link, "slow");
+            self.cut_slow(link);
         }
     }
 

@@ -16,8 +16,8 @@ pub(super) struct Link {
     pub(super) phase: Phase,
     /// Whether the peer port is ours; it stays so while there is a link, to refuse a third server.
     pub(super) is_listening: bool,
-    /// Connections that have not asked for anything yet, and how long they may take.
-    pub(super) guests: BTreeMap<LinkId, Millis>,
+    /// Connections that have not asked for the link yet.
+    pub(super) guests: BTreeMap<LinkId, Guest>,
     /// How the other server ends its messages.
     pub(super) terminator: Terminator,
     pub(super) may_dial: bool,
@@ -31,6 +31,15 @@ pub(super) struct Link {
     pub(super) pause_ms: u64,
     /// We have said goodbye, and wait so long for the answer.
     pub(super) leaving: Option<Millis>,
+}
+
+/// Somebody at the peer port who has not sent `REQ_ADDPEER`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guest {
+    /// How long it may take.
+    pub(super) until: Millis,
+    /// Messages that were something else.
+    pub(super) messages: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +99,8 @@ impl Link {
             }
             Phase::Searching | Phase::Waiting | Phase::Up(_) => None,
         };
-        own.into_iter().chain(self.leaving).chain(self.guests.values().copied()).min()
+        let guests = self.guests.values().map(|guest| guest.until);
+        own.into_iter().chain(self.leaving).chain(guests).min()
     }
 
     /// The link that we have or are about to have.

@@ -1,11 +1,12 @@
 //! Finding the other server and agreeing with it on the link (spec: Life of the peer link, 1 to 3,
 //! 5 and 6).
 
-use super::link::{Pair, Phase, complain};
+use super::link::{Guest, Pair, Phase, complain};
 use super::{Effect, Event, Exit, Side, State};
 use crate::grid::decode::Heard;
 use crate::grid::limits::{
-    ACCEPTOR_ID, DIALER_ID, GRANT_MS_MAX, GREETING_MS_MAX, SEARCH_PAUSE_MS_MAX, SEARCH_PAUSE_MS_MIN,
+    ACCEPTOR_ID, DIALER_ID, GRANT_MS_MAX, GREETING_MS_MAX, GUEST_MESSAGES_MAX, SEARCH_PAUSE_MS_MAX,
+    SEARCH_PAUSE_MS_MIN,
 };
 use crate::grid::protocol::{Message, Refusal};
 use crate::net::clock::Millis;
@@ -80,7 +81,8 @@ impl State {
                 effects.push(Effect::Tell(link, Message::ReqAddPeer));
             }
             Side::Accepted => {
-                self.link.guests.insert(link, now.plus(GREETING_MS_MAX));
+                let until = now.plus(GREETING_MS_MAX);
+                self.link.guests.insert(link, Guest { until, messages: 0 });
             }
         }
     }
@@ -115,8 +117,23 @@ impl State {
             }
             Message::Req(_) | Message::ReqDcPeer(_) => {
                 effects.push(Effect::Tell(link, Message::Error(Refusal::PeerNotFound)));
+                self.guest_strayed(link, effects);
             }
-            other => complain(link, &other, effects),
+            other => {
+                complain(link, &other, effects);
+                self.guest_strayed(link, effects);
+            }
+        }
+    }
+
+    /// A guest said something else than `REQ_ADDPEER`; not for ever.
+    fn guest_strayed(&mut self, link: LinkId, effects: &mut Vec<Effect>) {
+        let Some(guest) = self.link.guests.get_mut(&link) else { return };
+        guest.messages += 1;
+        if guest.messages > GUEST_MESSAGES_MAX {
+            self.counters.guests_refused += 1;
+            self.link.guests.remove(&link);
+            effects.push(Effect::Part(link));
         }
     }
 
@@ -211,9 +228,10 @@ impl State {
     }
 
     pub(super) fn expire_link(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        self.link.guests.retain(|link, until| {
-            let is_due = *until <= now;
+        self.link.guests.retain(|link, guest| {
+            let is_due = guest.until <= now;
             if is_due {
+                self.counters.guests_timed_out += 1;
                 effects.push(Effect::Part(*link));
             }
             !is_due

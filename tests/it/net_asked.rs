@@ -43,7 +43,14 @@ fn who_is_hung_up_on_is_gone_also_if_it_goes_on_sending() {
         });
         let mut stranger = TcpStream::connect(addr).unwrap();
         let Asked::Opened(_, _, asker) = inbox.recv_timeout(WAIT).unwrap() else { panic!() };
-        let flood = scope.spawn(move || while stranger.write_all(&[b'\n'; 65_536]).is_ok() {});
+        let (begun_in, begun) = bounded(0);
+        let flood = scope.spawn(move || {
+            let mut flood = || stranger.write_all(&[b'\n'; 65_536]);
+            (0..50).for_each(|_| flood().unwrap());
+            begun_in.send(()).unwrap();
+            while flood().is_ok() {}
+        });
+        begun.recv_timeout(WAIT).unwrap();
         drop(asker);
         assert!(matches!(inbox.recv_timeout(WAIT), Ok(Asked::Closed(..))));
         flood.join().unwrap();

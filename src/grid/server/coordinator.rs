@@ -24,7 +24,6 @@ use std::thread::Scope;
 /// The other end of a link.
 struct Partner {
     outbox: Outbox,
-    terminator: Terminator,
     /// What is sent when no more events wait.
     pending: Vec<u8>,
     writer: Writer,
@@ -202,9 +201,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn take_peer(&mut self, pushed: Pushed<Heard>) {
         match pushed {
             Pushed::Opened(link, addr, outbox) => {
-                let terminator = Terminator::Unknown;
                 let (pending, writer) = (Vec::new(), Writer::default());
-                self.partners.insert(link, Partner { outbox, terminator, pending, writer });
+                self.partners.insert(link, Partner { outbox, pending, writer });
                 let is_dialed = self.dialing.take_if(|dialing| *dialing == link).is_some();
                 let side = if is_dialed { Side::Dialed } else { Side::Accepted };
                 let trace = &self.config.trace;
@@ -213,9 +211,6 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             }
             Pushed::Heard(link, heard) => {
                 self.heard(&format_args!("p{}", link.0), &heard.messages);
-                if let Some(partner) = self.partners.get_mut(&link) {
-                    partner.terminator = heard.terminator;
-                }
                 self.handle(Event::PeerHeard(link, heard));
             }
             // We ask for no reports.
@@ -259,7 +254,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn apply(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Answer(conn, turn) => self.answer(conn, turn),
-            Effect::Tell(link, message) => self.tell(link, &message),
+            Effect::Tell(link, message, terminator) => self.tell(link, &message, terminator),
             Effect::HangUp(conn) => {
                 self.config.trace.event(format_args!("ev=cut conn=c{} why=not-joined", conn.0));
                 self.askers.remove(&conn);
@@ -291,17 +286,10 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         }
     }
 
-    fn tell(&mut self, link: LinkId, message: &Message) {
+    fn tell(&mut self, link: LinkId, message: &Message, terminator: Terminator) {
         self.config.trace.wire(&format_args!("p{}", link.0), '<', message);
         let Some(partner) = self.partners.get_mut(&link) else { return };
-        partner.writer.write(message, &mut partner.pending);
-        partner.pending.extend_from_slice(match partner.terminator {
-            // The canonical form, for one who has not shown another.
-            Terminator::Unknown => b"\n",
-            known => known.bytes(),
-        });
-        let is_due = !partner.terminator.is_line() || partner.pending.len() >= PENDING_BYTES_MAX;
-        if is_due && !partner.flush() {
+        if !partner.say(message, terminator) {
             self.cut_slow(link);
         }
     }
@@ -367,13 +355,29 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
 }
 
 impl Partner {
+    /// Says this soon to one who reads lines, and at once, in a write of its own, to one who does
+    /// not. False if the outbox is full.
+    fn say(&mut self, message: &Message, terminator: Terminator) -> bool {
+        let joins = terminator.is_line();
+        let has_room = joins || self.flush();
+        self.writer.write(message, &mut self.pending);
+        self.pending.extend_from_slice(match terminator {
+            // The canonical form, for one who has not shown another.
+            Terminator::Unknown => b"\n",
+            known => known.bytes(),
+        });
+        let is_due = !joins || self.pending.len() >= PENDING_BYTES_MAX;
+        has_room && (!is_due || self.send(joins))
+    }
+
     /// Sends what is pending. False if the outbox is full.
     fn flush(&mut self) -> bool {
-        if self.pending.is_empty() {
-            return true;
-        }
+        self.pending.is_empty() || self.send(true)
+    }
+
+    fn send(&mut self, joins: bool) -> bool {
         let bytes = std::mem::take(&mut self.pending);
-        self.outbox.send(Frame { bytes, joins: self.terminator.is_line(), report: None }).is_ok()
+        self.outbox.send(Frame { bytes, joins, report: None }).is_ok()
     }
 }
 

@@ -7,7 +7,7 @@ mod questions;
 mod search;
 
 use crate::grid::decode::Heard;
-use crate::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope};
+use crate::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope, Terminator};
 use crate::grid::sensors::Sensor;
 use crate::net::asked::{self, ConnId};
 use crate::net::clock::Millis;
@@ -92,8 +92,8 @@ pub enum Effect {
     Listen,
     /// Listen there no more.
     StopListening,
-    /// Say this to that server.
-    Tell(LinkId, Message),
+    /// Say this to that server, which ends its own messages so.
+    Tell(LinkId, Message, Terminator),
     /// Hang up on that server, after what was said has been written.
     Part(LinkId),
     /// Hang up on that server at once, whatever is still to be written.

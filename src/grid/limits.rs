@@ -1,6 +1,6 @@
 //! Every number of this system, and why it is that number.
 
-use crate::net::limits::LINK_MESSAGES_MAX;
+use crate::net::limits::{LINK_MESSAGES_MAX, TURN_MESSAGES_MAX};
 
 /// Clients at a time, unless `--max-clients` says otherwise (spec: Clients).
 pub const CLIENTS_MAX: usize = 10;
@@ -39,6 +39,9 @@ pub const GREETING_MS_MAX: u64 = JOIN_MS_MAX;
 pub const GRANT_MS_MAX: u64 = 2_000;
 /// How long a server or a client that leaves waits for `OK(01)`.
 pub const LEAVE_MS_MAX: u64 = 2_000;
+/// What somebody at the peer port may say before `REQ_ADDPEER`; with one message more it is sent
+/// away. Enough for a person who tries what there is, and nothing that could flood.
+pub const GUEST_MESSAGES_MAX: u32 = 16;
 /// Connections to the peer port at a time: the link, and those that are about to be refused.
 pub const LINKS_MAX: usize = 8;
 /// The identifier that the accepting server gives to the one that dialed (spec: Life, 2).
@@ -62,6 +65,15 @@ pub const BATCH_EVENTS_MAX: usize = 64;
 /// cut: nothing on it may be lost without losing the order of what follows. A program that does
 /// not read lines gets a frame for each answer, so there is room for what a few reads bring.
 pub const OUTBOX_FRAMES_MAX: usize = 4 * LINK_MESSAGES_MAX;
+/// Bytes that wait for the other server, beside those of our clients' turns: what 64 questions
+/// open from each of 5000 clients of the other server are answered. Full, the link is cut, too.
+pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that wait for the other server for each client: a turn of questions, and the answers to
+/// one client of the other server. So of two servers with as many clients, neither can be cut.
+pub const OUTBOX_CLIENT_BYTES: usize = TURN_MESSAGES_MAX * 64;
+/// Bytes for the other server with which the coordinator goes to the writer, though more events
+/// wait: one event may bring thousands of questions.
+pub const PENDING_BYTES_MAX: usize = 64 * 1024;
 
 /// A file of sensors, in bytes: ten lines, and room for what a person writes between them.
 pub const SENSORS_BYTES_MAX: u64 = 64 * 1024;

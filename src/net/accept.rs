@@ -107,11 +107,6 @@ impl Seats {
         let taken = self.taken.fetch_update(order, order, one_more).is_ok();
         taken.then(|| Seat(Arc::clone(&self.taken)))
     }
-
-    /// `n/limit`, for the trace.
-    pub fn status(&self) -> String {
-        format!("{}/{}", self.taken.load(Ordering::SeqCst), self.max)
-    }
 }
 
 impl Drop for Seat {

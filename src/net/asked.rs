@@ -13,7 +13,7 @@ use crate::net::stream::{Decode, Reader, part};
 use crate::net::threads::{self, Finally};
 use crate::net::trace::Trace;
 use crate::net::wait;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use std::cell::Cell;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -203,20 +203,22 @@ where
         if inbox.send(Asked::Opened(conn, addr, asker).into()).is_err() {
             return;
         }
+        let Place { seat, leavers, yielders, .. } = place;
+        // Free only when the end is told, so that whoever takes it next comes after that.
+        let mut seat = Some(seat);
         let failure = Cell::new(None);
         // Nobody listens any more when the send fails: the server is stopping.
         let closed = || drop(inbox.send(Asked::Closed(conn, failure.take()).into()));
         let _closed = Finally(closed);
         let at_once = (codec.read_bytes_max(), TURN_MESSAGES_MAX);
-        let reader = Reader::new(Arc::clone(&socket), codec, at_once, place.yielders.clone());
-        let Place { seat, leavers, yielders, .. } = place;
+        let reader = Reader::new(Arc::clone(&socket), codec, at_once, yielders.clone());
         let connection = Connection {
             conn,
             socket,
             reader,
             inbox: &inbox,
             answered,
-            seat: Some(seat),
+            seat: &mut seat,
             leavers,
             yielders,
             has_left: false,
@@ -233,7 +235,7 @@ struct Connection<'a, D: Decode, A, E> {
     inbox: &'a Sender<E>,
     answered: Receiver<Turn<D::Message, A>>,
     /// Given back before the end if it leaves.
-    seat: Option<Seat>,
+    seat: &'a mut Option<Seat>,
     leavers: Seats,
     yielders: Seats,
     /// It sits among the leavers.
@@ -248,7 +250,7 @@ where
     fn serve(mut self) -> io::Result<()> {
         let mut turn = Turn::default();
         let mut bytes = Vec::new();
-        while self.reader.read(&mut turn.questions)? {
+        while self.reader.read_while(&mut turn.questions, || is_kept(&self.answered))? {
             if self.inbox.send(Asked::Turn(self.conn, turn).into()).is_err() {
                 return Ok(());
             }
@@ -257,7 +259,7 @@ where
             if turn.last {
                 // Who reads that he has left may come again at once, and finds the seat free.
                 let leaver = self.leavers.take();
-                self.seat = None;
+                *self.seat = None;
                 self.write(&turn.answers, &mut bytes)?;
                 return if leaver.is_some() { part(&self.socket) } else { Ok(()) };
             }
@@ -301,7 +303,7 @@ where
                 // It may only have closed its sending half, and still read what we say. So it
                 // goes on at a place of its own while there is one.
                 let Some(leaver) = self.leavers.take() else { return Ok(None) };
-                self.seat = Some(leaver);
+                *self.seat = Some(leaver);
                 self.has_left = true;
                 if !self.reader.has_more() {
                     // Nobody listens any more when this fails: the server is stopping.
@@ -310,4 +312,9 @@ where
             }
         }
     }
+}
+
+/// Whether the server has not hung up. No turn is out, so nothing is taken from the slot.
+fn is_kept<T>(answered: &Receiver<T>) -> bool {
+    !matches!(answered.try_recv(), Err(TryRecvError::Disconnected))
 }

@@ -32,6 +32,11 @@ pub const STACK_BYTES: usize = 256 * 1024;
 /// One `write` to a socket. Who reads nothing for so long is gone.
 pub const WRITE_MS_MAX: u64 = 5_000;
 
+/// How long what is queued for a link may still be written once its goodbye was said.
+pub const PARTED_MS_MAX: u64 = 5_000;
+/// How often a link's writer that waits for its socket looks whether that time is over.
+pub const LINK_LOOK_MS: u64 = 500;
+
 /// The first pause after `accept` fails; each further one is twice as long.
 pub const ACCEPT_PAUSE_MS_MIN: u64 = 10;
 /// The longest pause after `accept` fails.
@@ -106,3 +111,4 @@ pub const THREAD_NAME_BYTES_MAX: usize = 15;
 
 const _: () = assert!(ACCEPT_PAUSE_MS_MIN < ACCEPT_PAUSE_MS_MAX);
 const _: () = assert!(LOOK_MS_MIN < LOOK_MS_MAX);
+const _: () = assert!(LINK_LOOK_MS < WRITE_MS_MAX && LINK_LOOK_MS < PARTED_MS_MAX);

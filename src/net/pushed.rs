@@ -5,15 +5,20 @@
 //! coordinator blocks on neither.
 
 use crate::net::accept::Seats;
-use crate::net::limits::{LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, WRITE_BYTES_MAX};
-use crate::net::stream::{Decode, Reader, write_all};
+use crate::net::limits::{
+    LINK_LOOK_MS, LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, PART_MS_MAX, PARTED_MS_MAX,
+    WRITE_BYTES_MAX,
+};
+use crate::net::stream::{Decode, Reader, write_all_while};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::Scope;
+use std::time::{Duration, Instant};
 
 /// What one read takes, in bytes and messages.
 const AT_ONCE: (usize, usize) = (LINK_READ_BYTES_MAX, LINK_MESSAGES_MAX);
@@ -43,11 +48,25 @@ pub trait Hear: Decode {
     fn heard(&self, messages: Vec<Self::Message>) -> Self::Heard;
 }
 
-/// The coordinator's end of a link. Dropping it says goodbye: what is queued is still written.
+/// The coordinator's end of a link. Dropping it says goodbye: what is queued is still written, as
+/// far as the other side takes it within [`PARTED_MS_MAX`].
 #[derive(Debug)]
 pub struct Outbox {
     frames: Sender<Frame>,
+    bytes_max: usize,
+    backlog: Arc<Backlog>,
     socket: Arc<TcpStream>,
+}
+
+/// What an outbox and its writer both know.
+#[derive(Debug, Default)]
+struct Backlog {
+    /// Bytes that are not written yet. The outbox adds, the writer takes away.
+    bytes: AtomicUsize,
+    /// When the outbox was dropped.
+    parted: OnceLock<Instant>,
+    /// When the link was cut or the writer had ended.
+    ended: OnceLock<Instant>,
 }
 
 /// Bytes that are written together.
@@ -68,11 +87,21 @@ pub struct Slow;
 impl Outbox {
     /// Queues one frame. Never blocks; that is the whole point.
     pub fn send(&self, frame: Frame) -> Result<(), Slow> {
+        let size = frame.bytes.len();
+        // Before it is queued, so that the writer never takes away what was not added.
+        let before = self.backlog.bytes.fetch_add(size, Ordering::SeqCst);
+        if size > self.bytes_max.saturating_sub(before) {
+            self.backlog.bytes.fetch_sub(size, Ordering::SeqCst);
+            return Err(Slow);
+        }
         match self.frames.try_send(frame) {
             Ok(()) => Ok(()),
             // The writer is gone, so the link is closing; its `Closed` event is on the way.
             Err(TrySendError::Disconnected(_)) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(Slow),
+            Err(TrySendError::Full(_)) => {
+                self.backlog.bytes.fetch_sub(size, Ordering::SeqCst);
+                Err(Slow)
+            }
         }
     }
 
@@ -83,9 +112,39 @@ impl Outbox {
 
     /// Ends the link now, queued frames and all.
     pub fn cut(&self) {
-        // Fails if the other side was faster, which is as good.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        self.backlog.end(&self.socket);
     }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let _ = self.backlog.parted.set(Instant::now());
+    }
+}
+
+impl Backlog {
+    /// Nothing will be written any more: wakes both threads of the link for the last time.
+    fn end(&self, socket: &TcpStream) {
+        let _ = self.ended.set(Instant::now());
+        // Fails if the other side was faster, which is as good.
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+
+    /// Whether what is queued is still to be written.
+    fn may_write(&self) -> bool {
+        is_younger(self.parted.get(), PARTED_MS_MAX)
+    }
+
+    /// Whether what comes is still heard. The shutdown ends no reader whose other side goes on
+    /// sending; but what had come before it may have been its last words.
+    fn may_read(&self) -> bool {
+        is_younger(self.ended.get(), PART_MS_MAX)
+    }
+}
+
+/// Also if it has not been yet.
+fn is_younger(moment: Option<&Instant>, ms_max: u64) -> bool {
+    moment.is_none_or(|moment| moment.elapsed() < Duration::from_millis(ms_max))
 }
 
 /// What a link is served with.
@@ -95,9 +154,11 @@ pub struct Desk<D, S> {
     pub decoder: D,
     /// Frames that wait for the writer.
     pub frames_max: usize,
+    /// Bytes that wait for the writer.
+    pub bytes_max: usize,
     /// Links that may look for bytes without blocking.
     pub yielders: Seats,
-    /// Dropped when nothing more is heard.
+    /// Dropped when nothing more is heard and nothing more will be written.
     pub seat: S,
 }
 
@@ -112,20 +173,28 @@ pub fn open<'scope, D, E, S>(
 where
     D: Hear + 'scope,
     E: From<Pushed<D::Heard>> + Send + 'scope,
-    S: Send + 'scope,
+    S: Send + Sync + 'scope,
 {
-    let Desk { decoder, frames_max, yielders, seat } = desk;
+    let Desk { decoder, frames_max, bytes_max, yielders, seat } = desk;
+    // A write wakes now and then, so that it sees its end when that has come.
+    socket.set_write_timeout(Some(Duration::from_millis(LINK_LOOK_MS)))?;
     // One descriptor shared by both threads: `try_clone` would cost a second one, and can fail.
     let socket = Arc::new(socket);
     let (frames, queue) = bounded(frames_max);
-    let outbox = Outbox { frames, socket: Arc::clone(&socket) };
+    let backlog = Arc::<Backlog>::default();
+    let (read_from, known) = (Arc::clone(&socket), Arc::clone(&backlog));
+    let left = Arc::clone(&backlog);
+    let outbox = Outbox { frames, bytes_max, backlog, socket: Arc::clone(&socket) };
 
-    let (write_to, told) = (Arc::clone(&socket), inbox.clone());
+    // What is still to be written takes a place, too.
+    let seat = Arc::new(seat);
+    let (write_to, told, writers_seat) = (socket, inbox.clone(), Arc::clone(&seat));
     threads::spawn(scope, format!("p{}-write", link.0), move || {
+        let _seat = writers_seat;
         // Wakes the reader, which sends `Closed`.
-        let _hang_up = Finally(|| drop(write_to.shutdown(Shutdown::Both)));
+        let _hang_up = Finally(|| left.end(&write_to));
         // An I/O error closes the link, that is all.
-        let _ = write_queued(&write_to, &queue, |report| {
+        let _ = write_queued(&write_to, &queue, &left, |report| {
             // Nobody listens any more when this fails: the server is stopping.
             let _ = told.send(Pushed::Written(link, report).into());
         });
@@ -138,9 +207,9 @@ where
         }
         // Nobody listens any more when a send fails: the server is stopping.
         let _closed = Finally(|| drop(inbox.send(Pushed::Closed(link).into())));
-        let mut reader = Reader::new(socket, decoder, AT_ONCE, yielders);
+        let mut reader = Reader::new(read_from, decoder, AT_ONCE, yielders);
         let mut messages = Vec::new();
-        while let Ok(true) = reader.read(&mut messages) {
+        while let Ok(true) = reader.read_while(&mut messages, || known.may_read()) {
             let heard = reader.decoder.heard(std::mem::take(&mut messages));
             if inbox.send(Pushed::Heard(link, heard).into()).is_err() {
                 return;
@@ -153,28 +222,32 @@ where
 fn write_queued(
     socket: &TcpStream,
     queue: &Receiver<Frame>,
+    backlog: &Backlog,
     written: impl Fn(u32),
 ) -> io::Result<()> {
     let mut bytes = Vec::new();
     let mut reports = Vec::new();
+    let write = |bytes: &mut Vec<u8>| {
+        write_all_while(socket, bytes, || backlog.may_write())?;
+        backlog.bytes.fetch_sub(bytes.len(), Ordering::SeqCst);
+        bytes.clear();
+        io::Result::Ok(())
+    };
     while let Some(first) = wait::recv(queue) {
         let mut next = Some(first);
         while let Some(frame) = next {
-            if !frame.joins && !bytes.is_empty() {
-                write_all(socket, &bytes)?;
-                bytes.clear();
+            if !frame.joins {
+                write(&mut bytes)?;
             }
             bytes.extend_from_slice(&frame.bytes);
             reports.extend(frame.report);
             if !frame.joins || bytes.len() >= WRITE_BYTES_MAX {
-                write_all(socket, &bytes)?;
-                bytes.clear();
+                write(&mut bytes)?;
                 reports.drain(..).for_each(&written);
             }
             next = queue.try_recv().ok();
         }
-        write_all(socket, &bytes)?;
-        bytes.clear();
+        write(&mut bytes)?;
         bytes.shrink_to(WRITE_BYTES_MAX);
         reports.drain(..).for_each(&written);
     }

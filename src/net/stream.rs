@@ -90,6 +90,16 @@ impl<D: Decode> Reader<D> {
     /// Appends what has arrived to `messages`, at most as many as were agreed. Waits until there is
     /// one, or news. False at the end of the stream, when all has been given.
     pub fn read(&mut self, messages: &mut Vec<D::Message>) -> io::Result<bool> {
+        self.read_while(messages, || true)
+    }
+
+    /// The same, and the end of the stream as soon as `may` says no. A shutdown ends no stream
+    /// whose other side goes on sending, and what it sends may never be a message.
+    pub fn read_while(
+        &mut self,
+        messages: &mut Vec<D::Message>,
+        may: impl Fn() -> bool,
+    ) -> io::Result<bool> {
         messages.extend(self.ahead.take());
         loop {
             while messages.len() < self.messages_max {
@@ -99,7 +109,7 @@ impl<D: Decode> Reader<D> {
             if self.decoder.has_news() || !messages.is_empty() {
                 return Ok(true);
             }
-            if self.ended {
+            if self.ended || !may() {
                 return Ok(false);
             }
             self.set_timeout()?;
@@ -202,10 +212,23 @@ pub fn prepare(socket: &TcpStream) -> io::Result<()> {
 
 /// Writes all of `bytes`, also to a socket that does not block at the moment. True if it had to
 /// wait, and the socket blocks now. An error if nothing could be written for [`WRITE_MS_MAX`].
-pub fn write_all(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<bool> {
+pub fn write_all(socket: &TcpStream, bytes: &[u8]) -> io::Result<bool> {
+    write_all_while(socket, bytes, || true)
+}
+
+/// The same, and an error as soon as `may` says no. It is asked before each write, of which none
+/// takes longer than the write timeout of the socket.
+pub fn write_all_while(
+    mut socket: &TcpStream,
+    mut bytes: &[u8],
+    may: impl Fn() -> bool,
+) -> io::Result<bool> {
     let mut start = Instant::now();
     let mut blocks = false;
     while !bytes.is_empty() {
+        if !may() {
+            return Err(ErrorKind::TimedOut.into());
+        }
         match socket.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(size) => {

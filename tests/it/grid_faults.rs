@@ -219,7 +219,7 @@ fn one_too_many_is_told_so_whatever_it_has_said() {
 /// It asks until TCP takes no more, and reads nothing.
 #[test]
 fn a_client_that_does_not_read_hurts_nobody_else() {
-    let server = Server::start(&["--max-clients", "2"]);
+    let mut server = Server::start(&["--max-clients", "2"]);
     let (mut deaf, _) = Person::join(server.clients);
     deaf.socket.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
     let block = "REQ_LS\n".repeat(1_000);
@@ -232,6 +232,9 @@ fn a_client_that_does_not_read_hurts_nobody_else() {
     // It is cut, though it never hangs up.
     join_when_free(&server);
     other.asks("REQ_LS", "RES_LS(local 0 ");
+    server.program.types("kill");
+    let (_, _, err) = server.program.ends();
+    assert!(err[0].ends_with("clients-slow=1"), "{err:?}");
 }
 
 #[test]

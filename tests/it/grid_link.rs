@@ -1,9 +1,10 @@
 //! The link between two servers, on the value alone (spec: Life of the peer link).
 
 use crate::value::{SENSORS, check, check_with};
-use malha::grid::limits::PEER_MS_MAX;
-use malha::grid::state::{Effect, Event, Setup, State};
+use malha::grid::limits::{GREETING_MS_MAX, PEER_MS_MAX};
+use malha::grid::state::{Effect, Event, Setup, Side, State};
 use malha::net::clock::Millis;
+use malha::net::pushed::LinkId;
 
 /// A client has joined, and another server has linked up.
 pub const LINKED: &str = "
@@ -218,6 +219,30 @@ fn a_guest_gets_no_answers_before_it_has_the_link() {
         p< RES_ADDPEER(2)
     ",
     );
+}
+
+/// At the limit, and one past it.
+#[test]
+fn a_guest_may_stray_16_times_and_is_sent_away_with_the_17th() {
+    let strays = "p> REQ_ES\np< ERROR(03)\np> HELLO\np< ERROR(05)\n".repeat(8);
+    check(&format!("p opens peer\n{strays}p> REQ_ADDPEER\np< RES_ADDPEER(2)"));
+    check(&format!(
+        "p opens peer\n{strays}p> REQ_ES\np< ERROR(03)\np ends\n\
+         q opens peer\nq> REQ_ADDPEER\nq< RES_ADDPEER(2)"
+    ));
+}
+
+#[test]
+fn guests_that_are_sent_away_are_counted() {
+    let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
+    let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: false });
+    state.handle(Millis(0), Event::Listening);
+    state.handle(Millis(0), Event::PeerOpened(LinkId(1), Side::Accepted));
+    state.handle(Millis(GREETING_MS_MAX - 1), Event::PeerRefused);
+    assert_eq!(state.counters().report(), "guests-refused=1");
+    let effects = state.handle(Millis(GREETING_MS_MAX), Event::Tick);
+    assert_eq!(effects, [Effect::Part(LinkId(1))]);
+    assert_eq!(state.counters().report(), "guests-refused=1 guests-timed-out=1");
 }
 
 #[test]

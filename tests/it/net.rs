@@ -29,9 +29,7 @@ fn seats_are_given_up_to_the_limit_and_come_back() {
     let first = seats.take();
     let second = seats.take();
     assert!(first.is_some() && second.is_some() && seats.take().is_none());
-    assert_eq!(seats.status(), "2/2");
     drop(first);
-    assert_eq!(seats.status(), "1/2");
     let third = seats.clone().take();
     assert!(third.is_some() && seats.take().is_none(), "a clone has the same seats");
     assert!(Seats::new(0).take().is_none());

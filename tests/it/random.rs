@@ -30,6 +30,8 @@ struct Client {
 #[derive(Debug)]
 struct Peer {
     terminator: Terminator,
+    /// What the state has heard of it.
+    shown: Terminator,
     is_granted: bool,
 }
 
@@ -144,7 +146,7 @@ impl World {
     fn peer(&mut self, side: Side) -> Event {
         let link = LinkId(self.name());
         let terminator = self.one_of(&[Terminator::Lf, Terminator::Nothing, Terminator::Nul]);
-        self.peers.insert(link, Peer { terminator, is_granted: false });
+        self.peers.insert(link, Peer { terminator, shown: Terminator::Unknown, is_granted: false });
         Event::PeerOpened(link, side)
     }
 
@@ -200,6 +202,7 @@ impl World {
             1 => Terminator::Lf,
             _ => self.peers[&link].terminator,
         };
+        self.peers.get_mut(&link).unwrap().shown = terminator;
         Event::PeerHeard(link, Heard { messages, terminator })
     }
 
@@ -232,8 +235,11 @@ impl World {
                 client.ok_or(unknown)?.hung_up = true;
                 self.next.push_back(Event::ClientClosed(conn));
             }
-            Effect::Tell(link, message) => {
+            Effect::Tell(link, message, terminator) => {
                 let peer = self.peers.get_mut(&link).ok_or(unknown)?;
+                if terminator != peer.shown {
+                    return Err(format!("{message} ends with {terminator:?} and not as heard"));
+                }
                 peer.is_granted |= matches!(message, Message::ResAddPeer(_));
             }
             Effect::Part(link) | Effect::Cut(link) => {

@@ -158,6 +158,32 @@ fn begins_function(words: &str) -> bool {
     first == Some("fn") && !is_whole
 }
 
+/// The tables of who waits for whom prove something only if everybody is in one of them.
+#[test]
+fn every_thread_is_in_a_table() {
+    let chapters = SYSTEMS.map(|system| format!("src/{system}/README.md"));
+    let pages = chapters.iter().map(String::as_str).chain(["README.md"]);
+    let tables: String = pages.map(|page| fs::read_to_string(page).unwrap()).collect();
+    let rows: Vec<&str> = tables.lines().filter(|line| line.starts_with("| ")).collect();
+    let mut missing = Vec::new();
+    for path in sources(Path::new("src")).iter().filter(|path| !path.starts_with("src/bench")) {
+        let text = fs::read_to_string(path).unwrap();
+        let starts = ["threads::spawn", "threads::detach"].map(|call| text.match_indices(call));
+        for (at, _) in starts.into_iter().flatten() {
+            let call = text[at..].split(';').next().unwrap();
+            // A name that is not in the call stands just before it.
+            let named = call.split('"').nth(1).or_else(|| text[..at].rsplit('"').nth(1));
+            let of_many = [("{}", "1"), ("{last}", "1"), ("{number}", "1"), ("{name}", "central")];
+            let fill = |name: String, (hole, one): (&str, &str)| name.replace(hole, one);
+            let name = of_many.into_iter().fold(named.unwrap().to_owned(), fill);
+            if !rows.iter().any(|row| row.contains(&format!("`{name}`"))) {
+                missing.push(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "in no table: {missing:#?}");
+}
+
 #[test]
 fn what_is_untidy_is_seen() {
     let pure = Path::new("src/grid/state/mod.rs");

@@ -278,10 +278,10 @@ impl World {
             },
             Effect::Listen => self.events.push_back(Event::Listening),
             Effect::StopListening | Effect::Warn(_) => {}
-            Effect::Tell(link, message) => {
+            Effect::Tell(link, message, terminator) => {
                 let Some(person) = self.find(Id::Link(link)) else { return };
                 person.heard.extend_from_slice(message.to_string().as_bytes());
-                let terminator = match person.decoder.terminator() {
+                let terminator = match terminator {
                     Terminator::Unknown => b"\n",
                     known => known.bytes(),
                 };

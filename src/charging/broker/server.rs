@@ -375,7 +375,9 @@ fn accept_clients<'scope>(
         last += 1;
         let decoder = Decoder::new(config.packet_bytes_max, config.levels_max);
         let yielders = yielders.clone();
-        let desk = Desk { decoder, frames_max: OUTBOX_FRAMES_MAX, yielders, seat };
+        // What waits is bounded by its frames and by what is pending.
+        let (frames_max, bytes_max) = (OUTBOX_FRAMES_MAX, usize::MAX);
+        let desk = Desk { decoder, frames_max, bytes_max, yielders, seat };
         pushed::open(scope, LinkId(last), (socket, addr), desk, inbox.clone())
     };
     accept::run(listener, shut, &config.trace, admit, drop);

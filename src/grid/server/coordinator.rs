@@ -1,12 +1,12 @@
 //! The thread that owns the state: events in, effects out. It never waits but for its inbox.
 
 use crate::grid::decode::Heard;
-use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX};
+use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX, LINKS_MAX, PENDING_BYTES_MAX};
 use crate::grid::protocol::Terminator;
 use crate::grid::protocol::{Message, Writer};
 use crate::grid::server::input::{self, Input};
 use crate::grid::server::{Config, Outcome};
-use crate::grid::state::{Command, Effect, Event, Exit, Side, State, Turn};
+use crate::grid::state::{Command, Counters, Effect, Event, Exit, Side, State, Turn};
 use crate::net::accept::{self, Gate};
 use crate::net::asked::{Asked, Asker, ConnId};
 use crate::net::pushed::{Frame, LinkId, Outbox, Pushed};
@@ -15,7 +15,7 @@ use crate::net::threads;
 use crate::net::wait::{Inbox, Woken};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,6 @@ use std::thread::Scope;
 /// The other end of a link.
 struct Partner {
     outbox: Outbox,
-    terminator: Terminator,
     /// What is sent when no more events wait.
     pending: Vec<u8>,
     writer: Writer,
@@ -54,6 +53,9 @@ pub(super) struct Coordinator<'scope, 'env> {
     dialing: Option<LinkId>,
     /// Writes what was heard.
     shown: Writer,
+    /// Those that were cut because they did not read.
+    clients_slow: u64,
+    links_slow: u64,
     ended: Option<Exit>,
 }
 
@@ -84,6 +86,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             links: Arc::default(),
             dialing: None,
             shown: Writer::default(),
+            clients_slow: 0,
+            links_slow: 0,
             ended: None,
         };
         // From here on all senders are dropped before the inbox, also when a thread cannot start.
@@ -106,7 +110,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         loop {
             if let Some(exit) = self.ended {
                 self.flush();
-                return Outcome { exit, counters: self.state.counters() };
+                return Outcome { exit, counters: self.counters() };
             }
             let ready = if batch < BATCH_EVENTS_MAX { self.inbox.ready() } else { None };
             let input = match ready {
@@ -130,6 +134,11 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             batch += 1;
             self.take(input);
         }
+    }
+
+    fn counters(&self) -> Counters {
+        let (clients_slow, links_slow) = (self.clients_slow, self.links_slow);
+        Counters { clients_slow, links_slow, ..self.state.counters() }
     }
 
     fn wait(&self, stop: &Stop) -> Woken<Input> {
@@ -156,6 +165,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 let trace = &self.config.trace;
                 match failure {
                     Some(error) => {
+                        // Nothing else takes too long: a read waits for as long as it likes.
+                        self.clients_slow += u64::from(error.kind() == ErrorKind::TimedOut);
                         trace.event(format_args!("ev=close conn=c{} error={error:?}", conn.0));
                     }
                     None => trace.event(format_args!("ev=close conn=c{}", conn.0)),
@@ -171,6 +182,13 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             // The accept loop has traced it and goes on.
             Input::Client(Asked::NotAccepted(_)) => {}
             Input::Peer(pushed) => self.take_peer(pushed),
+            Input::PeerRefused(addr) => {
+                let trace = &self.config.trace;
+                trace.event(format_args!(
+                    "ev=refuse addr={addr} why=link-limit open={LINKS_MAX}/{LINKS_MAX}"
+                ));
+                self.handle(Event::PeerRefused);
+            }
             Input::NotDialed(error) => {
                 self.config.trace.event(format_args!("ev=nobody error={error:?}"));
                 self.dialing = None;
@@ -183,9 +201,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn take_peer(&mut self, pushed: Pushed<Heard>) {
         match pushed {
             Pushed::Opened(link, addr, outbox) => {
-                let terminator = Terminator::Unknown;
                 let (pending, writer) = (Vec::new(), Writer::default());
-                self.partners.insert(link, Partner { outbox, terminator, pending, writer });
+                self.partners.insert(link, Partner { outbox, pending, writer });
                 let is_dialed = self.dialing.take_if(|dialing| *dialing == link).is_some();
                 let side = if is_dialed { Side::Dialed } else { Side::Accepted };
                 let trace = &self.config.trace;
@@ -194,9 +211,6 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             }
             Pushed::Heard(link, heard) => {
                 self.heard(&format_args!("p{}", link.0), &heard.messages);
-                if let Some(partner) = self.partners.get_mut(&link) {
-                    partner.terminator = heard.terminator;
-                }
                 self.handle(Event::PeerHeard(link, heard));
             }
             // We ask for no reports.
@@ -240,7 +254,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn apply(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Answer(conn, turn) => self.answer(conn, turn),
-            Effect::Tell(link, message) => self.tell(link, &message),
+            Effect::Tell(link, message, terminator) => self.tell(link, &message, terminator),
             Effect::HangUp(conn) => {
                 self.config.trace.event(format_args!("ev=cut conn=c{} why=not-joined", conn.0));
                 self.askers.remove(&conn);
@@ -272,18 +286,18 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         }
     }
 
-    fn tell(&mut self, link: LinkId, message: &Message) {
+    fn tell(&mut self, link: LinkId, message: &Message, terminator: Terminator) {
         self.config.trace.wire(&format_args!("p{}", link.0), '<', message);
         let Some(partner) = self.partners.get_mut(&link) else { return };
-        partner.writer.write(message, &mut partner.pending);
-        partner.pending.extend_from_slice(match partner.terminator {
-            // The canonical form, for one who has not shown another.
-            Terminator::Unknown => b"\n",
-            known => known.bytes(),
-        });
-        if !partner.terminator.is_line() && !partner.flush() {
-            self.cut(link, "slow");
+        if !partner.say(message, terminator) {
+            self.cut_slow(link);
         }
+    }
+
+    /// Ends a link whose outbox is full: the other side reads slower than we write.
+    fn cut_slow(&mut self, link: LinkId) {
+        self.links_slow += 1;
+        self.cut(link, "slow");
     }
 
     /// Ends a link at once, whatever is queued. Its `Closed` will follow.
@@ -296,11 +310,10 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
 
     /// Sends what was said to other servers since no event waited.
     fn flush(&mut self) {
-        // A full outbox: the other side reads slower than we write.
         let slow = |(link, partner): (&LinkId, &mut Partner)| (!partner.flush()).then_some(*link);
         let slow: Vec<LinkId> = self.partners.iter_mut().filter_map(slow).collect();
         for link in slow {
-            self.cut(link, "slow");
+            self.cut_slow(link);
         }
     }
 
@@ -342,13 +355,29 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
 }
 
 impl Partner {
+    /// Says this soon to one who reads lines, and at once, in a write of its own, to one who does
+    /// not. False if the outbox is full.
+    fn say(&mut self, message: &Message, terminator: Terminator) -> bool {
+        let joins = terminator.is_line();
+        let has_room = joins || self.flush();
+        self.writer.write(message, &mut self.pending);
+        self.pending.extend_from_slice(match terminator {
+            // The canonical form, for one who has not shown another.
+            Terminator::Unknown => b"\n",
+            known => known.bytes(),
+        });
+        let is_due = !joins || self.pending.len() >= PENDING_BYTES_MAX;
+        has_room && (!is_due || self.send(joins))
+    }
+
     /// Sends what is pending. False if the outbox is full.
     fn flush(&mut self) -> bool {
-        if self.pending.is_empty() {
-            return true;
-        }
+        self.pending.is_empty() || self.send(true)
+    }
+
+    fn send(&mut self, joins: bool) -> bool {
         let bytes = std::mem::take(&mut self.pending);
-        self.outbox.send(Frame { bytes, joins: self.terminator.is_line(), report: None }).is_ok()
+        self.outbox.send(Frame { bytes, joins, report: None }).is_ok()
     }
 }
 

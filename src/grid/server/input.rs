@@ -2,7 +2,7 @@
 
 use crate::grid::decode::{Decoder, Heard};
 use crate::grid::keywords::Port;
-use crate::grid::limits::{LINKS_MAX, OUTBOX_FRAMES_MAX};
+use crate::grid::limits::{LINKS_MAX, OUTBOX_BYTES_MAX, OUTBOX_CLIENT_BYTES, OUTBOX_FRAMES_MAX};
 use crate::grid::protocol::{Message, Refusal};
 use crate::grid::server::Config;
 use crate::grid::state::Command;
@@ -13,7 +13,7 @@ use crate::net::pushed::{self, Desk, LinkId, Pushed};
 use crate::net::stop::Stop;
 use crossbeam_channel::{Receiver, Sender, select};
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Scope;
 
@@ -21,6 +21,8 @@ use std::thread::Scope;
 pub(super) enum Input {
     Client(Asked<Message, Message>),
     Peer(Pushed<Heard>),
+    /// Nobody more has room at the peer port.
+    PeerRefused(SocketAddr),
     NotDialed(io::Error),
     Typed(Command),
 }
@@ -57,7 +59,9 @@ pub(super) fn dial<'scope>(
 fn desk<S>(config: &Config, seat: S) -> Desk<Decoder, S> {
     // One frame for each client's turn, and some for what the other server asks.
     let frames_max = OUTBOX_FRAMES_MAX + config.clients_max;
-    Desk { decoder: Decoder::new(Port::Peers), frames_max, yielders: Seats::new(1), seat }
+    let bytes_max = OUTBOX_BYTES_MAX + OUTBOX_CLIENT_BYTES * config.clients_max;
+    let decoder = Decoder::new(Port::Peers);
+    Desk { decoder, frames_max, bytes_max, yielders: Seats::new(1), seat }
 }
 
 pub(super) fn accept_clients<'scope>(
@@ -92,7 +96,11 @@ pub(super) fn accept_peers<'scope>(
             pushed::open(scope, link, (socket, addr), desk(config, seat), inbox.clone())
         }
         // No third server: strangers who say nothing. Untold, a server tries again later.
-        None => Ok(()),
+        None => {
+            // Nobody listens any more when this fails: the server is stopping.
+            let _ = inbox.send(Input::PeerRefused(addr));
+            Ok(())
+        }
     };
     accept::run(listener, shut, &config.trace, admit, drop);
 }

@@ -16,9 +16,9 @@ pub(super) struct Link {
     pub(super) phase: Phase,
     /// Whether the peer port is ours; it stays so while there is a link, to refuse a third server.
     pub(super) is_listening: bool,
-    /// Connections that have not asked for anything yet, and how long they may take.
-    pub(super) guests: BTreeMap<LinkId, Millis>,
-    /// How the other server ends its messages.
+    /// Connections that have not asked for the link yet.
+    pub(super) guests: BTreeMap<LinkId, Guest>,
+    /// How the server at the other end of the current link ends its messages.
     pub(super) terminator: Terminator,
     pub(super) may_dial: bool,
     /// There was never a link, and we never listened: if there are two servers already, we are
@@ -31,6 +31,17 @@ pub(super) struct Link {
     pub(super) pause_ms: u64,
     /// We have said goodbye, and wait so long for the answer.
     pub(super) leaving: Option<Millis>,
+}
+
+/// Somebody at the peer port who has not sent `REQ_ADDPEER`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guest {
+    /// How long it may take.
+    pub(super) until: Millis,
+    /// Messages that were something else.
+    pub(super) messages: u32,
+    /// How it ends them.
+    pub(super) terminator: Terminator,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +101,8 @@ impl Link {
             }
             Phase::Searching | Phase::Waiting | Phase::Up(_) => None,
         };
-        own.into_iter().chain(self.leaving).chain(self.guests.values().copied()).min()
+        let guests = self.guests.values().map(|guest| guest.until);
+        own.into_iter().chain(self.leaving).chain(guests).min()
     }
 
     /// The link that we have or are about to have.
@@ -102,9 +114,25 @@ impl Link {
             Phase::Searching | Phase::Pausing(_) | Phase::Waiting => None,
         }
     }
+
+    /// How the other side of `link` ends its messages, as it last showed.
+    pub(super) fn set_terminator(&mut self, link: LinkId, terminator: Terminator) {
+        if let Some(guest) = self.guests.get_mut(&link) {
+            guest.terminator = terminator;
+        } else if self.current() == Some(link) {
+            self.terminator = terminator;
+        }
+    }
 }
 
 impl State {
+    /// Says this to the other side of a link, in its own way.
+    pub(super) fn tell(&self, link: LinkId, message: Message, effects: &mut Vec<Effect>) {
+        let guest = self.link.guests.get(&link);
+        let terminator = guest.map_or(self.link.terminator, |guest| guest.terminator);
+        effects.push(Effect::Tell(link, message, terminator));
+    }
+
     /// The other server said this.
     pub(super) fn peer_said(
         &mut self,
@@ -115,10 +143,10 @@ impl State {
     ) {
         match message {
             Message::Req(query) => {
-                effects.push(Effect::Tell(pair.link, self.answer_to_peer(query)));
+                self.tell(pair.link, self.answer_to_peer(query), effects);
             }
             Message::ReqDcPeer(id) if id == pair.theirs => {
-                effects.push(Effect::Tell(pair.link, Message::Done));
+                self.tell(pair.link, Message::Done, effects);
                 // Both may leave at once; then each waits for the other's answer.
                 if self.link.leaving.is_none() {
                     effects.push(Effect::Part(pair.link));
@@ -126,7 +154,7 @@ impl State {
                 }
             }
             Message::ReqDcPeer(_) => {
-                effects.push(Effect::Tell(pair.link, Message::Error(Refusal::PeerNotFound)));
+                self.tell(pair.link, Message::Error(Refusal::PeerNotFound), effects);
             }
             Message::Done if self.link.leaving.is_some() => {
                 effects.push(Effect::Say(DONE_TEXT.to_owned()));
@@ -139,7 +167,7 @@ impl State {
                 self.left(pair.theirs, effects);
             }
             Message::ReqAddPeer => {
-                effects.push(Effect::Tell(pair.link, Message::Error(Refusal::PeerLimit)));
+                self.tell(pair.link, Message::Error(Refusal::PeerLimit), effects);
             }
             Message::ResSensor(..) | Message::ResPower(..) | Message::Error(_) => {
                 self.peer_answered(now, pair, message, effects);
@@ -148,7 +176,7 @@ impl State {
                 let answer = Message::Error(Refusal::PeerNotFound);
                 self.peer_answered(now, pair, answer, effects);
             }
-            other => complain(pair.link, &other, effects),
+            other => self.complain(pair.link, &other, effects),
         }
     }
 
@@ -190,6 +218,16 @@ impl State {
         }
     }
 
+    /// Answers what is no question that we know. What looks like an answer is not answered: two
+    /// servers that complain about each other's complaints would never end.
+    pub(super) fn complain(&self, link: LinkId, message: &Message, effects: &mut Vec<Effect>) {
+        if let Message::Malformed(text) = message
+            && !is_answer(text)
+        {
+            self.tell(link, Message::Error(Refusal::Malformed), effects);
+        }
+    }
+
     pub(super) fn peer_closed(&mut self, link: LinkId, effects: &mut Vec<Effect>) {
         self.link.guests.remove(&link);
         match self.link.phase {
@@ -219,7 +257,6 @@ impl State {
         for question in self.questions.give_up() {
             self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
         }
-        self.link.terminator = Terminator::Unknown;
         if self.link.is_listening {
             self.wait(effects);
         } else {
@@ -248,7 +285,7 @@ impl State {
                 // First, so that the other server can listen there at once.
                 self.link.is_listening = false;
                 effects.push(Effect::StopListening);
-                effects.push(Effect::Tell(pair.link, Message::ReqDcPeer(pair.ours)));
+                self.tell(pair.link, Message::ReqDcPeer(pair.ours), effects);
             }
             // Said already; the other server's answer or the time will end it.
             Phase::Up(_) => {}
@@ -266,7 +303,7 @@ impl State {
                 Query::Power(_) => Query::Power(Scope::External),
             };
             for _ in 0..if is_trial { 2 } else { 1 } {
-                effects.push(Effect::Tell(pair.link, Message::Req(asked)));
+                self.tell(pair.link, Message::Req(asked), effects);
             }
         }
     }
@@ -293,16 +330,6 @@ impl State {
             Phase::Granting(_, theirs, _) => format!("peer {theirs}, own ID not known yet"),
             _ => "no peer".to_owned(),
         }));
-    }
-}
-
-/// Answers what is no question that we know. What looks like an answer is not answered: two
-/// servers that complain about each other's complaints would never end.
-pub(super) fn complain(link: LinkId, message: &Message, effects: &mut Vec<Effect>) {
-    if let Message::Malformed(text) = message
-        && !is_answer(text)
-    {
-        effects.push(Effect::Tell(link, Message::Error(Refusal::Malformed)));
     }
 }
 

@@ -1,16 +1,16 @@
 //! All rules of a server. A value: events and the time go in, effects come out.
 
 mod clients;
+mod counters;
 mod link;
 mod questions;
 mod search;
 
 use crate::grid::decode::Heard;
-use crate::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope};
+use crate::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope, Terminator};
 use crate::grid::sensors::Sensor;
 use crate::net::asked::{self, ConnId};
 use crate::net::clock::Millis;
-use crate::net::counters;
 use crate::net::pushed::LinkId;
 use clients::{Clients, Presence};
 use link::Link;
@@ -18,6 +18,8 @@ use questions::{Question, Questions};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
+pub use counters::Counters;
 
 /// What a client asked in one read, and what it is answered.
 pub type Turn = asked::Turn<Message, Message>;
@@ -47,6 +49,8 @@ pub enum Event {
     PeerHeard(LinkId, Heard),
     /// A link is gone.
     PeerClosed(LinkId),
+    /// Somebody found no room at the peer port.
+    PeerRefused,
     /// A person typed something.
     Typed(Command),
     /// Time passed.
@@ -88,8 +92,8 @@ pub enum Effect {
     Listen,
     /// Listen there no more.
     StopListening,
-    /// Say this to that server.
-    Tell(LinkId, Message),
+    /// Say this to that server, which ends its own messages so.
+    Tell(LinkId, Message, Terminator),
     /// Hang up on that server, after what was said has been written.
     Part(LinkId),
     /// Hang up on that server at once, whatever is still to be written.
@@ -109,40 +113,6 @@ pub enum Exit {
     Done,
     /// There are two servers already.
     PeerLimit,
-}
-
-/// What went wrong, and how often.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Clients that found no seat.
-    pub clients_refused: u64,
-    /// Clients that did not join in time.
-    pub joins_timed_out: u64,
-    /// Servers that found the link taken.
-    pub peers_refused: u64,
-    /// Messages that nobody could read.
-    pub malformed: u64,
-    /// Questions that the other server did not answer in time.
-    pub questions_timed_out: u64,
-    /// Answers of the other server that came too late, or to no question.
-    pub answers_dropped: u64,
-    /// Links that ended without a goodbye.
-    pub links_lost: u64,
-}
-
-impl Counters {
-    /// `name=count` of those that are not zero.
-    pub fn report(&self) -> String {
-        counters::line(&counters::nonzero([
-            ("clients-refused", self.clients_refused),
-            ("joins-timed-out", self.joins_timed_out),
-            ("peers-refused", self.peers_refused),
-            ("malformed", self.malformed),
-            ("questions-timed-out", self.questions_timed_out),
-            ("answers-dropped", self.answers_dropped),
-            ("links-lost", self.links_lost),
-        ]))
-    }
 }
 
 /// What a server is told at its start.
@@ -207,6 +177,7 @@ impl State {
             Event::ClientOpened(conn, addr) => self.clients.open(now, conn, addr),
             Event::ClientClosed(conn) => self.client_closed(conn, &mut effects),
             Event::ClientRefused => self.counters.clients_refused += 1,
+            Event::PeerRefused => self.counters.guests_refused += 1,
             Event::Typed(Command::Kill) => self.kill(now, &mut effects),
             Event::Typed(Command::ShowSensors) => self.show_sensors(&mut effects),
             Event::Typed(Command::ShowClients) => self.show_clients(&mut effects),

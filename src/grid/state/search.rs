@@ -1,13 +1,14 @@
 //! Finding the other server and agreeing with it on the link (spec: Life of the peer link, 1 to 3,
 //! 5 and 6).
 
-use super::link::{Pair, Phase, complain};
+use super::link::{Guest, Pair, Phase};
 use super::{Effect, Event, Exit, Side, State};
 use crate::grid::decode::Heard;
 use crate::grid::limits::{
-    ACCEPTOR_ID, DIALER_ID, GRANT_MS_MAX, GREETING_MS_MAX, SEARCH_PAUSE_MS_MAX, SEARCH_PAUSE_MS_MIN,
+    ACCEPTOR_ID, DIALER_ID, GRANT_MS_MAX, GREETING_MS_MAX, GUEST_MESSAGES_MAX, SEARCH_PAUSE_MS_MAX,
+    SEARCH_PAUSE_MS_MIN,
 };
-use crate::grid::protocol::{Message, Refusal};
+use crate::grid::protocol::{Message, Refusal, Terminator};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
 
@@ -27,6 +28,8 @@ impl State {
     }
 
     fn peer_heard(&mut self, now: Millis, link: LinkId, heard: Heard, effects: &mut Vec<Effect>) {
+        // Also where a terminator came without a message.
+        self.link.set_terminator(link, heard.terminator);
         for message in heard.messages {
             if matches!(message, Message::Malformed(_)) {
                 self.counters.malformed += 1;
@@ -47,10 +50,6 @@ impl State {
                 // What was said behind a goodbye.
                 _ => return,
             }
-        }
-        // Also where a terminator came without a message.
-        if self.link.current() == Some(link) {
-            self.link.terminator = heard.terminator;
         }
     }
 
@@ -76,10 +75,13 @@ impl State {
             _ if self.link.leaving.is_some() => effects.push(Effect::Part(link)),
             Side::Dialed => {
                 self.link.phase = Phase::Asking(link, now.plus(GRANT_MS_MAX));
-                effects.push(Effect::Tell(link, Message::ReqAddPeer));
+                self.link.terminator = Terminator::Unknown;
+                self.tell(link, Message::ReqAddPeer, effects);
             }
             Side::Accepted => {
-                self.link.guests.insert(link, now.plus(GREETING_MS_MAX));
+                let until = now.plus(GREETING_MS_MAX);
+                let terminator = Terminator::Unknown;
+                self.link.guests.insert(link, Guest { until, messages: 0, terminator });
             }
         }
     }
@@ -95,10 +97,12 @@ impl State {
         let is_free = matches!(self.link.phase, Phase::Waiting) && self.link.leaving.is_none();
         match message {
             Message::ReqAddPeer if is_free => {
-                self.link.guests.remove(&link);
                 self.link.phase = Phase::Granting(link, DIALER_ID, now.plus(GRANT_MS_MAX));
+                if let Some(guest) = self.link.guests.remove(&link) {
+                    self.link.terminator = guest.terminator;
+                }
                 effects.push(Effect::Say(format!("Peer {DIALER_ID} connected")));
-                effects.push(Effect::Tell(link, Message::ResAddPeer(DIALER_ID)));
+                self.tell(link, Message::ResAddPeer(DIALER_ID), effects);
             }
             Message::ReqAddPeer if !self.link.is_up() || self.link.leaving.is_some() => {
                 // Somebody else has asked, and may yet turn out to be no server; or we are about
@@ -108,14 +112,29 @@ impl State {
             }
             Message::ReqAddPeer => {
                 self.counters.peers_refused += 1;
+                self.tell(link, Message::Error(Refusal::PeerLimit), effects);
                 self.link.guests.remove(&link);
-                effects.push(Effect::Tell(link, Message::Error(Refusal::PeerLimit)));
                 effects.push(Effect::Part(link));
             }
             Message::Req(_) | Message::ReqDcPeer(_) => {
-                effects.push(Effect::Tell(link, Message::Error(Refusal::PeerNotFound)));
+                self.tell(link, Message::Error(Refusal::PeerNotFound), effects);
+                self.guest_strayed(link, effects);
             }
-            other => complain(link, &other, effects),
+            other => {
+                self.complain(link, &other, effects);
+                self.guest_strayed(link, effects);
+            }
+        }
+    }
+
+    /// A guest said something else than `REQ_ADDPEER`; not for ever.
+    fn guest_strayed(&mut self, link: LinkId, effects: &mut Vec<Effect>) {
+        let Some(guest) = self.link.guests.get_mut(&link) else { return };
+        guest.messages += 1;
+        if guest.messages > GUEST_MESSAGES_MAX {
+            self.counters.guests_refused += 1;
+            self.link.guests.remove(&link);
+            effects.push(Effect::Part(link));
         }
     }
 
@@ -132,7 +151,7 @@ impl State {
                 let theirs = if ours == ACCEPTOR_ID { DIALER_ID } else { ACCEPTOR_ID };
                 effects.push(Effect::Say(format!("New Peer ID: {ours}")));
                 effects.push(Effect::Say(format!("Peer {theirs} connected")));
-                effects.push(Effect::Tell(link, Message::ResAddPeer(theirs)));
+                self.tell(link, Message::ResAddPeer(theirs), effects);
                 self.link_up(Pair { link, ours, theirs });
             }
             Message::Error(Refusal::PeerLimit) => {
@@ -211,9 +230,10 @@ impl State {
     }
 
     pub(super) fn expire_link(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        self.link.guests.retain(|link, until| {
-            let is_due = *until <= now;
+        self.link.guests.retain(|link, guest| {
+            let is_due = guest.until <= now;
             if is_due {
+                self.counters.guests_timed_out += 1;
                 effects.push(Effect::Part(*link));
             }
             !is_due

@@ -11,9 +11,9 @@ pub const TEXT_BYTES: usize = 64 * 1024;
 /// An archive's bytes that make so much text, so they are encoded at once.
 pub const PIECE_BYTES: usize = TEXT_BYTES / 4 * 3;
 /// Decoded bytes that are kept before they are written to a file, and how many are written at once.
-/// A small archive takes one write. Of a large one, ext4 takes in 512 KiB at once with two thirds of
-/// the work of as much in pieces of 48 KiB, because it reserves less often and in larger pages; more
-/// at once falls out of the processor's cache.
+/// A small archive takes one write. Of a large one, ext4 takes in 512 KiB at once with two thirds
+/// of the work of as much in pieces of 48 KiB, because it reserves less often and in larger pages;
+/// more at once falls out of the processor's cache.
 pub const SPOOL_BYTES: usize = 512 * 1024;
 /// How much of a long message makes a sign that its sender lives, or its reader, in bytes. Slower
 /// than 4 KiB a second is no life.
@@ -133,8 +133,14 @@ pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// The address space of each process, which the kernel itself holds. Twice the memory: libraries
 /// for numbers reserve more than they use.
 pub const ADDRESS_BYTES_MAX: u64 = 2 * MEMORY_BYTES_MAX;
+/// What a connected socket of a script counts as memory, once for all that have it: what may wait
+/// in it, as Linux has it (212992 and what was sent last). A script cannot make that more. At 256
+/// descriptors for each of 64 processes, all together could be 4 GiB otherwise. Pipes need no such
+/// count: the kernel gives all of one user 64 MiB.
+pub const SOCKET_BYTES: u64 = 256 * 1024;
 /// What a script may write, its output included: the kernel holds one file to it, and all
-/// together are looked at every [`LOOK_MS`].
+/// together are looked at every [`LOOK_MS`]. A file that is mapped, closed and removed counts as so
+/// much where its size cannot be asked.
 pub const WRITTEN_BYTES_MAX: u64 = UNPACKED_BYTES_MAX;
 /// Processes and threads of a script. Looked at every [`LOOK_MS`]; one that has more is ended.
 pub const PROCESSES_MAX: u64 = 64;

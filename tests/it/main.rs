@@ -69,6 +69,7 @@ mod tasks_peer;
 mod tasks_random;
 mod tasks_sandbox;
 mod tasks_state;
+mod tasks_unseen;
 mod tasks_work;
 mod tasks_zip;
 mod tidy;

@@ -239,6 +239,7 @@ fn failure(ending: &Ending, timeout_ms: u64) -> Option<String> {
         }
         (_, _, Some(Cut::Files)) => Some(format!("more than {ENTRIES_MAX} files")),
         (_, _, Some(Cut::Depth)) => Some(format!("folders within folders, {DEPTH_MAX} deep")),
+        (_, _, Some(Cut::Closed)) => Some("a folder that cannot be looked into".to_owned()),
         (_, Some(signal), _) => Some(format!("killed by {}", signal_name(signal))),
         (None, None, None) => Some("killed".to_owned()),
     }

@@ -132,6 +132,9 @@ impl<'a> Found<'a> {
         let (mut files, mut bytes) = (0, 0);
         tree::walk(home, &mut |seen| {
             if seen.kind() == Kind::Folder || self.before.get(seen.path) == Some(&Mark::of(seen)) {
+                if seen.is_closed {
+                    self.skip(seen.path, "it cannot be read");
+                }
                 return Ok(ControlFlow::Continue(()));
             }
             files += 1;

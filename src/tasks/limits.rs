@@ -85,8 +85,14 @@ pub const PAUSE_MS_MAX: u64 = 30_000;
 pub const ASK_AGAIN_MS: u64 = 1_000;
 /// How soon a peer offers a result again that the master could not store.
 pub const OFFER_AGAIN_MS: u64 = 5_000;
-/// How long a peer that cannot work rests before it asks for a task again.
+/// How long a peer that cannot work rests at most before it asks for a task again. At first it is
+/// as short as [`PAUSE_MS_MIN`], and twice as long each time.
 pub const REST_MS: u64 = 30_000;
+/// Tasks that a peer remembers as those that it could not run. One of them that comes again and
+/// cannot be run again has failed.
+pub const TROUBLES_MAX: usize = 1_000;
+/// Tasks that are named when their results cannot be delivered; the rest is counted.
+pub const UNDELIVERED_NAMED_MAX: usize = 10;
 /// How long a peer that leaves waits for a task that it has asked for, in order to give it back.
 pub const LEAVE_MS_MAX: u64 = 2_000;
 /// How long a master may be silent before the connection counts as lost.

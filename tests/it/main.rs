@@ -60,6 +60,7 @@ mod tasks_bytes;
 mod tasks_chapter;
 mod tasks_crash;
 mod tasks_endless;
+mod tasks_faults;
 mod tasks_folders;
 mod tasks_hostile;
 mod tasks_hosts;

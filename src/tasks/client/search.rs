@@ -64,7 +64,12 @@ pub(super) fn register(config: &Config, link: &Link, stop: &Stop) -> Result<(), 
         let (ip, port) = (link.local.ip().to_string(), link.local.port());
         let bytes = ask(&Asking::Register(proof), &config.id, &ip, port);
         link.say(&bytes).map_err(|error| error.to_string())?;
-        hear(link, stop)
+        let heard = hear(link, stop)?;
+        if matches!(heard, Heard::Package(..)) {
+            link.discard(heard);
+            return Err("its answers are mixed up".to_owned());
+        }
+        Ok(heard)
     };
     let Some(token) = &config.token else {
         return match say(Proof::default())? {

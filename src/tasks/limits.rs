@@ -145,9 +145,11 @@ pub const ADDRESS_BYTES_MAX: u64 = 2 * MEMORY_BYTES_MAX;
 /// count: the kernel gives all of one user 64 MiB.
 pub const SOCKET_BYTES: u64 = 256 * 1024;
 /// What a script may write, its output included: the kernel holds one file to it, and all
-/// together are looked at every [`LOOK_MS`]. A file that is mapped, closed and removed counts as so
-/// much where its size cannot be asked.
+/// together are looked at every [`LOOK_MS`].
 pub const WRITTEN_BYTES_MAX: u64 = UNPACKED_BYTES_MAX;
+/// What a file counts as that is mapped, closed and removed, where its size cannot be asked: it can
+/// be as large as any, so it is too much.
+pub const UNASKED_BYTES: u64 = WRITTEN_BYTES_MAX + 1;
 /// Processes and threads of a script. Looked at every [`LOOK_MS`]; one that has more is ended.
 pub const PROCESSES_MAX: u64 = 64;
 /// How many it can reach until then: the kernel's own limit, where it counts for each task (user

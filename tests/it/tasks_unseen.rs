@@ -94,6 +94,7 @@ child.join()
 #[test]
 fn it_keeps_files_by_mapping_them() {
     let script = "
+[os.remove(name) for name in os.listdir()]
 for i in range(6):
     file = large('f')
     # The last page of it is enough to keep all.
@@ -211,21 +212,15 @@ time.sleep(8)
     fails(&Bench::new(), script, MEMORY);
 }
 
-/// Without namespaces, and not as root: there the guard may enter no more than the script.
-#[test]
-fn it_closes_its_folders() {
+/// What a guard says of a script, without namespaces and not as root: there it may enter no more
+/// than the script, and not ask everything. None: there is no such user.
+fn reported(script: &str) -> Option<Vec<Report>> {
     let folder = Folder::new();
-    let script = "
-import os, time
-os.mkdir('d', 0o300)
-open('d/f', 'w').close()
-time.sleep(1000)
-";
     let order = Order {
         program: env!("CARGO_BIN_EXE_malha").into(),
         python: python(),
         args: vec!["-c".into(), script.into()],
-        folder: folder.path().to_owned(),
+        folder: folder.path().canonicalize().unwrap(),
         readable: Vec::new(),
         user: None,
         timeout_ms: 20_000,
@@ -237,15 +232,40 @@ time.sleep(1000)
     guard.args(["tasks", "confined", "guard"]).args(order.to_args());
     guard.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
     if geteuid().is_root() {
-        let Some(nobody) = User::from_name("nobody").unwrap() else { return };
+        let nobody = User::from_name("nobody").unwrap()?;
         std::os::unix::fs::chown(folder.path(), Some(nobody.uid.into()), None).unwrap();
         guard.uid(nobody.uid.into()).gid(nobody.gid.into());
     }
     let mut running = guard.spawn().unwrap();
     // It holds the other end.
     drop(guard);
-    let said: Vec<Report> =
-        BufReader::new(ours).lines().filter_map(|line| Report::parse(&line.unwrap())).collect();
+    let lines = BufReader::new(ours).lines();
+    let reports = lines.filter_map(|line| Report::parse(&line.unwrap())).collect();
     running.wait().unwrap();
+    Some(reports)
+}
+
+#[test]
+fn it_closes_its_folders() {
+    let script = "
+import os, time
+os.mkdir('d', 0o300)
+open('d/f', 'w').close()
+time.sleep(1000)
+";
+    let Some(said) = reported(script) else { return };
     assert!(said.contains(&Report::Cut(Cut::Closed)), "{said:?}");
+}
+
+#[test]
+fn it_keeps_files_whose_size_nobody_is_told() {
+    let mapped = |how: &str| {
+        let script = format!("file = large('f')\nos.remove('f')\nmine = {how}\nos.close(file)");
+        reported(&format!("{LIBC}\n{script}\ntime.sleep(2)"))
+    };
+    let Some(said) = mapped("libc.mmap(None, 4096, 1, 1, file, 0)") else { return };
+    assert!(said.contains(&Report::Cut(Cut::Bytes)), "{said:?}");
+    // As Python itself maps it, the file stays open.
+    let said = mapped("mmap.mmap(file, 0)").unwrap();
+    assert!(said.contains(&Report::Code(0)), "{said:?}");
 }

@@ -21,6 +21,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, wait, waitpid};
 use nix::unistd::{Pid, Uid, getegid, geteuid};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
@@ -41,8 +42,17 @@ pub fn guard(order: &Order, socket: &File) -> Result<(), String> {
     let role = if is_inside { "first" } else { "script" };
     let start = Instant::now();
     let child = spawn(role, order).map_err(|error| format!("cannot start a script: {error}"))?;
-    let mut guard =
-        Guard { order, socket, signals, child, is_inside, start, is_over: false, is_ending: false };
+    let mut guard = Guard {
+        order,
+        socket,
+        signals,
+        child,
+        is_inside,
+        start,
+        is_over: false,
+        is_ending: false,
+        unasked: HashSet::new(),
+    };
     if let Some(cut) = guard.watch().map_err(said("cannot look after a script"))? {
         Report::Cut(cut).say(socket);
     }
@@ -118,6 +128,8 @@ struct Guard<'a> {
     start: Instant,
     is_over: bool,
     is_ending: bool,
+    /// Files that the last look found and whose sizes it could not ask.
+    unasked: HashSet<u64>,
 }
 
 impl Guard<'_> {
@@ -185,9 +197,9 @@ impl Guard<'_> {
     }
 
     /// What the script has too much of.
-    fn look(&self) -> Option<Cut> {
+    fn look(&mut self) -> Option<Cut> {
         let pids = descendants(Pid::this());
-        let sum = sum(&pids, &self.order.folder);
+        let sum = sum(&pids, &self.order.folder, &mut self.unasked);
         if sum.threads > PROCESSES_MAX + u64::from(self.is_inside) {
             return Some(Cut::Processes);
         }
@@ -230,7 +242,8 @@ fn output_bytes() -> u64 {
 }
 
 fn look_at_files(order: &Order, other_bytes: u64) -> Option<Cut> {
-    let mut cut = None;
+    // A script may have removed all that has a name.
+    let mut cut = (other_bytes > WRITTEN_BYTES_MAX).then_some(Cut::Bytes);
     let (mut files, mut bytes) = (0, other_bytes);
     let walked = tree::walk(&order.folder, &mut |seen| {
         files += 1;

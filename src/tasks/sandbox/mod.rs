@@ -33,7 +33,7 @@
 //! A look counts memory that processes share and what waits in sockets as memory, and files that
 //! are only open or mapped as files; one on its way through a pair cannot be seen, so none is sent.
 //! How large something is that is mapped and not open, only root is told. For anybody else, a file
-//! of the script that it mapped, closed and removed counts as 256 MiB, and so ends it; and shared
+//! of the script that it mapped, closed and removed counts as too much, and ends it; and shared
 //! memory counts as far as it is mapped: a script that maps much, fills it, and lets all go but a
 //! page of each, keeps more than it should.
 //!

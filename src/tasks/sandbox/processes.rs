@@ -1,6 +1,6 @@
 //! The processes of a script, as `/proc` shows them.
 
-use crate::tasks::limits::{SOCKET_BYTES, WRITTEN_BYTES_MAX};
+use crate::tasks::limits::{SOCKET_BYTES, UNASKED_BYTES};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use std::collections::{HashMap, HashSet};
@@ -78,8 +78,10 @@ pub fn threads_of(user: Uid) -> u64 {
     ours.map(|status| field(&status, "Threads:")).sum()
 }
 
-/// What they have together. `folder` is where they have their files.
-pub fn sum(pids: &[Pid], folder: &Path) -> Sum {
+/// What they have together. `folder` is where they have their files. `unasked` is what the last
+/// look found there of unknown size, and what this one finds: each counts once it was found twice,
+/// since between its two parts a look may miss that something is open.
+pub fn sum(pids: &[Pid], folder: &Path, unasked: &mut HashSet<u64>) -> Sum {
     let mut sum = Sum::default();
     let mut held = Held::default();
     for thread in pids.iter().flat_map(|pid| threads(*pid)) {
@@ -93,9 +95,11 @@ pub fn sum(pids: &[Pid], folder: &Path) -> Sum {
         sum.own_bytes += field(&status, "VmRSS:").saturating_sub(shared) * 1024;
         held.look_at_mapped(thread, folder);
     }
+    let again = held.unasked.intersection(unasked).count() as u64;
+    *unasked = held.unasked;
     let memory: u64 = held.memory.values().sum();
     sum.common_bytes = memory + held.sockets.len() as u64 * SOCKET_BYTES;
-    sum.nameless_bytes = held.files.values().sum();
+    sum.nameless_bytes = held.files.values().sum::<u64>() + again * UNASKED_BYTES;
     sum
 }
 
@@ -131,6 +135,8 @@ fn field(text: &str, name: &str) -> u64 {
 #[derive(Debug, Default)]
 struct Held {
     files: HashMap<u64, u64>,
+    /// Files whose sizes cannot be asked.
+    unasked: HashSet<u64>,
     memory: HashMap<u64, u64>,
     sockets: HashSet<u64>,
 }
@@ -160,7 +166,10 @@ impl Held {
                 let known = self.memory.entry(inode).or_default();
                 *known = bytes.max(*known);
             } else if is_file {
-                self.files.insert(inode, bytes.unwrap_or(WRITTEN_BYTES_MAX));
+                match bytes {
+                    Ok(bytes) => drop(self.files.insert(inode, bytes)),
+                    Err(_) => drop(self.unasked.insert(inode)),
+                }
             }
         }
     }

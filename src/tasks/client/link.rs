@@ -1,23 +1,21 @@
 //! A connection to a master: what it says, its packages kept on disk as they come; and what we
 //! say, results from disk as they go.
 
-use crate::net::accept::Seats;
+use crate::net::caller::{Caller, Reading};
 use crate::net::limits::TURN_MESSAGES_MAX;
-use crate::net::stream::{self, Decode, Reader};
-use crate::net::{dial, threads};
+use crate::net::stream::Decode;
 use crate::tasks::arrival::{Arrival, Arrived};
 use crate::tasks::limits::{HEARD_MAX, PIECE_BYTES, READ_BYTES};
 use crate::tasks::protocol::objects::Objects;
 use crate::tasks::protocol::{Heard, LONG_END, PACKAGE, text};
 use crate::tasks::server::fill;
 use crate::tasks::store::Spools;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread::Scope;
 
 /// What a master says.
@@ -68,9 +66,7 @@ impl Decode for Answers {
 
 /// A connection. Dropped, it hangs up.
 pub struct Link {
-    socket: Arc<TcpStream>,
-    /// What the master says; closed when it has hung up.
-    pub heard: Receiver<Heard>,
+    caller: Caller<Heard>,
     /// Where it is.
     pub addr: SocketAddr,
     /// Where we are.
@@ -85,28 +81,17 @@ impl Link {
         addrs: &[SocketAddr],
         answers: Answers,
     ) -> io::Result<Link> {
-        let socket = Arc::new(dial::dial(addrs)?);
-        let (addr, local) = (socket.peer_addr()?, socket.local_addr()?);
-        let (heard_in, heard) = bounded(HEARD_MAX);
         let spools = answers.spools.clone();
-        let link = Link { socket: Arc::clone(&socket), heard, addr, local, spools };
-        threads::spawn(scope, "peer-read".to_owned(), move || {
-            let at_once = (READ_BYTES, TURN_MESSAGES_MAX);
-            let mut reader = Reader::new(socket, answers, at_once, Seats::new(0));
-            let mut messages = Vec::new();
-            // When reading fails, the connection is gone.
-            while let Ok(true) = reader.read(&mut messages) {
-                if messages.is_empty() {
-                    messages.push(Heard::More);
-                }
-                for message in messages.drain(..) {
-                    if heard_in.send(message).is_err() {
-                        return;
-                    }
-                }
-            }
-        })?;
-        Ok(link)
+        let at_once = (READ_BYTES, TURN_MESSAGES_MAX);
+        let reading = Reading { ahead_max: HEARD_MAX, at_once, news: Some(|| Heard::More) };
+        let caller = Caller::dial_for(scope, addrs, answers, reading)?;
+        let (addr, local) = (caller.socket().peer_addr()?, caller.socket().local_addr()?);
+        Ok(Link { caller, addr, local, spools })
+    }
+
+    /// What the master says; closed when it has hung up.
+    pub fn heard(&self) -> &Receiver<Heard> {
+        self.caller.unasked()
     }
 
     /// What was heard is not wanted, and nobody else would remove its archive.
@@ -118,7 +103,7 @@ impl Link {
 
     /// Says all of `bytes`.
     pub fn say(&self, bytes: &[u8]) -> io::Result<()> {
-        stream::write_all(&self.socket, bytes).map(drop)
+        self.caller.say(bytes)
     }
 
     /// Says `head`, what is in a file, and the end of such a message: a small one in one write.
@@ -146,8 +131,8 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         // Ends the reading thread. Fails if the master was faster, which is as good.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        let _ = self.caller.socket().shutdown(Shutdown::Both);
         // Which then closes this. What it still heard is wanted by nobody.
-        self.heard.iter().for_each(|heard| self.discard(heard));
+        self.heard().iter().for_each(|heard| self.discard(heard));
     }
 }

@@ -109,7 +109,7 @@ fn refusal(heard: Heard) -> String {
 
 fn hear(link: &Link, stop: &Stop) -> Result<Heard, String> {
     select_biased! {
-        recv(link.heard) -> heard => heard.map_err(|_| "the master hung up".to_owned()),
+        recv(link.heard()) -> heard => heard.map_err(|_| "the master hung up".to_owned()),
         recv(stop.channel()) -> _ => Err("stopped".to_owned()),
         recv(after(Duration::from_millis(ANSWER_MS_MAX))) -> _ => {
             Err("the master says nothing".to_owned())

@@ -57,7 +57,7 @@ impl Talk {
     }
 
     pub(super) fn heard(&self) -> Option<&Receiver<Heard>> {
-        self.link.as_ref().map(|link| &link.heard)
+        self.link.as_ref().map(Link::heard)
     }
 
     /// A task may be on its way.

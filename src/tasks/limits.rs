@@ -10,10 +10,10 @@ pub const NESTED_MAX: usize = 32;
 pub const TEXT_BYTES: usize = 64 * 1024;
 /// An archive's bytes that make so much text, so they are encoded at once.
 pub const PIECE_BYTES: usize = TEXT_BYTES / 4 * 3;
-/// Decoded bytes that are kept before they are written to a file, and how many are written at once.
-/// A small archive takes one write. Of a large one, ext4 takes in 512 KiB at once with two thirds
-/// of the work of as much in pieces of 48 KiB, because it reserves less often and in larger pages;
-/// more at once falls out of the processor's cache.
+/// Decoded bytes that are kept before they are written to a file, and how many are written at
+/// once. A small archive takes one write. Of a large one, ext4 takes in 512 KiB at once with two
+/// thirds of the work of as much in pieces of 48 KiB, because it reserves less often and in larger
+/// pages; more at once falls out of the processor's cache.
 pub const SPOOL_BYTES: usize = 512 * 1024;
 /// How much of a long message makes a sign that its sender lives, or its reader, in bytes. Slower
 /// than 4 KiB a second is no life.

@@ -10,12 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A peer that is registered with a master that we did not write.
 fn registered(folder: &Folder, is_terse: bool, more: &[&str]) -> (WildMaster, Program) {
     let mut master = WildMaster::new(is_terse);
-    let peer = peer(folder, master.addr(), &[&["--slots", "1"], more].concat());
+    let slots = if more.contains(&"--slots") { &[][..] } else { &["--slots", "1"][..] };
+    let peer = peer(folder, master.addr(), &[slots, more].concat());
     master.asked("REGISTER");
     master.answers(&json!({ "status": "REGISTERED" }));
     (master, peer)
@@ -180,4 +181,21 @@ fn archives_that_nobody_asked_for_are_not_kept() {
     until("an empty folder", || names(&folder, "work/.incoming").is_empty().then_some(()));
     peer.signal("-INT");
     peer.prints("stopping: what runs is finished first");
+}
+
+#[test]
+fn a_task_that_it_has_already_is_not_asked_for_without_a_pause() {
+    let folder = Folder::new();
+    let (mut master, mut peer) = registered(&folder, false, &["--no-sandbox", "--slots", "2"]);
+    let task = waiting(&folder);
+    master.hands_out("a.zip", &task);
+    master.hands_out("a.zip", &task);
+    let start = Instant::now();
+    master.asked("REQUEST_TASK");
+    assert!(start.elapsed() > Duration::from_millis(900), "{:?}", start.elapsed());
+    master.answers(&json!({ "status": "NO_TASK" }));
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    master.takes("a.zip");
+    peer.signal("-INT");
+    peer.exits(0);
 }

@@ -284,13 +284,13 @@ impl<'scope, 'env> Peer<'scope, 'env> {
         self.pause_ms = (self.pause_ms * 2).min(PAUSE_MS_MAX);
     }
 
-    /// Starts a task whose package has come.
-    fn begin(&mut self, name: Name, archive: PathBuf) {
+    /// Starts a task whose package has come. False: it is here already.
+    fn begin(&mut self, name: Name, archive: PathBuf) -> bool {
         let is_here = self.results.iter().any(|finished| finished.name == name);
         if is_here || !self.running.insert(name.clone()) {
             // It was taken from us while the connection was gone, and is ours again.
             discard(&archive);
-            return;
+            return false;
         }
         self.config.screen.line(format_args!("{}: begun", visible(name.text())));
         let (workshop, stop_now, ended) =
@@ -307,6 +307,7 @@ impl<'scope, 'env> Peer<'scope, 'env> {
             self.running.remove(&name);
             self.cannot_work(name, &error.to_string());
         }
+        true
     }
 
     /// A task has ended, one way or another.

@@ -281,7 +281,11 @@ impl Peer<'_, '_> {
     fn hear_task(&mut self, now: Millis, heard: Heard) {
         let mut rest_ms = ASK_AGAIN_MS;
         match heard {
-            Heard::Package(Ok(name), Ok(spool)) => return self.receive(name, spool),
+            Heard::Package(Ok(name), Ok(spool)) => {
+                if self.receive(name, spool) {
+                    return;
+                }
+            }
             Heard::Package(Ok(name), Err(why)) => self.cannot_work(name, &why),
             Heard::Package(Err(why), archive) => {
                 self.say(&format!("the master sends a task whose name is refused: {why}"));
@@ -299,14 +303,15 @@ impl Peer<'_, '_> {
         }
     }
 
-    fn receive(&mut self, name: Name, spool: SpoolId) {
+    /// False: the master has no other task for us than one that is here already.
+    fn receive(&mut self, name: Name, spool: SpoolId) -> bool {
         let archive = self.spools.path(spool);
         if self.is_leaving {
             // It came when we had stopped to want it.
             discard(&archive);
             self.returns.push_back(name);
-        } else {
-            self.begin(name, archive);
+            return true;
         }
+        self.begin(name, archive)
     }
 }

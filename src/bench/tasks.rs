@@ -305,7 +305,7 @@ fn large(folder: &Path) -> io::Result<(f64, f64, f64)> {
 /// The next answer; the task, if it is one.
 fn package(link: &Link) -> io::Result<Option<(Name, SpoolId)>> {
     loop {
-        match link.heard.recv().map_err(io::Error::other)? {
+        match link.heard().recv().map_err(io::Error::other)? {
             Heard::More => {}
             Heard::NoTask | Heard::Yes(_) => return Ok(None),
             Heard::Package(Ok(name), Ok(spool)) => return Ok(Some((name, spool))),

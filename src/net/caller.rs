@@ -22,6 +22,17 @@ pub struct Caller<M> {
     answers: Receiver<M>,
 }
 
+/// How what a server says is read.
+#[derive(Debug)]
+pub struct Reading<M> {
+    /// Messages that are read before they are heard.
+    pub ahead_max: usize,
+    /// What one read takes, in bytes and messages.
+    pub at_once: (usize, usize),
+    /// What is heard when only a part of a long message has come, if anything.
+    pub news: Option<fn() -> M>,
+}
+
 impl<M: Send> Caller<M> {
     /// Connects to the first of `addrs` that answers. A thread of `scope` reads what it says, at
     /// most `ahead_max` messages before they are heard.
@@ -35,14 +46,32 @@ impl<M: Send> Caller<M> {
         D: Decode<Message = M> + 'scope,
         M: 'scope,
     {
+        let reading = Reading { ahead_max, at_once: AT_ONCE, news: None };
+        Caller::dial_for(scope, addrs, decoder, reading)
+    }
+
+    /// The same, read in another way.
+    pub fn dial_for<'scope, D>(
+        scope: &'scope Scope<'scope, '_>,
+        addrs: &[SocketAddr],
+        decoder: D,
+        Reading { ahead_max, at_once, news }: Reading<M>,
+    ) -> io::Result<Caller<M>>
+    where
+        D: Decode<Message = M> + 'scope,
+        M: 'scope,
+    {
         let socket = Arc::new(dial::dial(addrs)?);
         let (answers_in, answers) = bounded(ahead_max);
         let caller = Caller { socket: Arc::clone(&socket), answers };
         threads::spawn(scope, "client-read".to_owned(), move || {
-            let mut reader = Reader::new(socket, decoder, AT_ONCE, Seats::new(0));
+            let mut reader = Reader::new(socket, decoder, at_once, Seats::new(0));
             let mut messages = Vec::new();
             // When reading fails, the connection is gone.
             while let Ok(true) = reader.read(&mut messages) {
+                if messages.is_empty() {
+                    messages.extend(news.map(|news| news()));
+                }
                 for message in messages.drain(..) {
                     if answers_in.send(message).is_err() {
                         return;
@@ -63,6 +92,11 @@ impl<M: Send> Caller<M> {
     /// Says all of `bytes`. Fails where the server has hung up, or takes nothing any more.
     pub fn say(&self, bytes: &[u8]) -> io::Result<()> {
         stream::write_all(&self.socket, bytes).map(drop)
+    }
+
+    /// The connection itself.
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
     }
 
     /// Becomes ready when the server says something unasked, or is gone.

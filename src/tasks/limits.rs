@@ -85,8 +85,14 @@ pub const PAUSE_MS_MAX: u64 = 30_000;
 pub const ASK_AGAIN_MS: u64 = 1_000;
 /// How soon a peer offers a result again that the master could not store.
 pub const OFFER_AGAIN_MS: u64 = 5_000;
-/// How long a peer that cannot work rests before it asks for a task again.
+/// How long a peer that cannot work rests at most before it asks for a task again. At first it is
+/// as short as [`PAUSE_MS_MIN`], and twice as long each time.
 pub const REST_MS: u64 = 30_000;
+/// Tasks that a peer remembers as those that it could not run. One of them that comes again and
+/// cannot be run again has failed.
+pub const TROUBLES_MAX: usize = 1_000;
+/// Tasks that are named when their results cannot be delivered; the rest is counted.
+pub const UNDELIVERED_NAMED_MAX: usize = 10;
 /// How long a peer that leaves waits for a task that it has asked for, in order to give it back.
 pub const LEAVE_MS_MAX: u64 = 2_000;
 /// How long a master may be silent before the connection counts as lost.
@@ -133,9 +139,17 @@ pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// The address space of each process, which the kernel itself holds. Twice the memory: libraries
 /// for numbers reserve more than they use.
 pub const ADDRESS_BYTES_MAX: u64 = 2 * MEMORY_BYTES_MAX;
+/// What a connected socket of a script counts as memory, once for all that have it: what may wait
+/// in it, as Linux has it (212992 and what was sent last). A script cannot make that more. At 256
+/// descriptors for each of 64 processes, all together could be 4 GiB otherwise. Pipes need no such
+/// count: the kernel gives all of one user 64 MiB.
+pub const SOCKET_BYTES: u64 = 256 * 1024;
 /// What a script may write, its output included: the kernel holds one file to it, and all
 /// together are looked at every [`LOOK_MS`].
 pub const WRITTEN_BYTES_MAX: u64 = UNPACKED_BYTES_MAX;
+/// What a file counts as that is mapped, closed and removed, where its size cannot be asked: it can
+/// be as large as any, so it is too much.
+pub const UNASKED_BYTES: u64 = WRITTEN_BYTES_MAX + 1;
 /// Processes and threads of a script. Looked at every [`LOOK_MS`]; one that has more is ended.
 pub const PROCESSES_MAX: u64 = 64;
 /// How many it can reach until then: the kernel's own limit, where it counts for each task (user

@@ -25,6 +25,8 @@ pub struct Seen<'a> {
     pub path: &'a Path,
     /// What the system says of it, as it is at this moment.
     pub stat: FileStat,
+    /// A folder whose owner allows nobody to look into it, not even us.
+    pub is_closed: bool,
 }
 
 /// What something in a folder is.
@@ -70,14 +72,20 @@ const OPEN_FOLDER: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_CLOEXEC);
 
 /// Shows all that is in a folder and in folders within it, as deep as [`DEPTH_MAX`], until `each`
-/// breaks. What is deeper is shown as a folder and not entered. What vanishes meanwhile or cannot
-/// be entered is passed over.
+/// breaks. What is deeper is shown as a folder and not entered, nor is what is closed. What
+/// vanishes meanwhile is passed over. Fails if the folder itself is closed.
 pub fn walk(
     root: &Path,
     each: &mut dyn FnMut(&Seen<'_>) -> io::Result<ControlFlow<()>>,
 ) -> io::Result<()> {
-    let mut folder = Dir::open(root, OPEN_FOLDER, Mode::empty())?;
+    let mut folder = reachable(Dir::open(root, OPEN_FOLDER, Mode::empty())?)?;
     enter(&mut folder, Path::new(""), 1, each).map(drop)
+}
+
+/// The names in a folder can be read without reaching what they name.
+fn reachable(folder: Dir) -> nix::Result<Dir> {
+    fstatat(&folder, c".", AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    Ok(folder)
 }
 
 fn enter(
@@ -96,14 +104,15 @@ fn enter(
         }
         let Ok(stat) = fstatat(&here, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
         let path = path.join(as_path(name));
-        let seen = Seen { folder: here.as_fd(), name, path: &path, stat };
+        let enters = kind(&stat) == Kind::Folder && depth < DEPTH_MAX;
+        let open = || Dir::openat(&here, name, OPEN_FOLDER, Mode::empty()).and_then(reachable);
+        let inner = enters.then(open).transpose();
+        let is_closed = matches!(inner, Err(Errno::EACCES));
+        let seen = Seen { folder: here.as_fd(), name, path: &path, stat, is_closed };
         if each(&seen)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        if seen.kind() != Kind::Folder || depth == DEPTH_MAX {
-            continue;
-        }
-        if let Ok(mut inner) = Dir::openat(&here, name, OPEN_FOLDER, Mode::empty())
+        if let Ok(Some(mut inner)) = inner
             && enter(&mut inner, &path, depth + 1, each)?.is_break()
         {
             return Ok(ControlFlow::Break(()));

@@ -88,7 +88,7 @@ fn a_peer_that_leaves_without_its_master_promises_nothing() {
     ["-INT", "-INT"].iter().for_each(|signal| peer.signal(signal));
     let (code, _, err) = peer.ends();
     assert_eq!((code, err.len()), (Some(1), 1), "{err:?}");
-    let line = "cannot deliver 1 result: no master; it gives its task out again";
+    let line = "cannot deliver a.zip: no master takes it; its task is given out again";
     assert!(err[0].ends_with(line), "{err:?}");
     assert_eq!(folder.names("work"), Vec::<String>::new());
 }

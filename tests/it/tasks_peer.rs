@@ -184,24 +184,24 @@ fn both_must_know_the_token() {
 }
 
 /// A master that somebody else wrote: one thing at a time, no delimiters, all at once.
-struct WildMaster {
+pub struct WildMaster {
     listener: TcpListener,
-    socket: Option<TcpStream>,
+    pub socket: Option<TcpStream>,
     /// It hangs up after each answer.
     is_terse: bool,
 }
 
 impl WildMaster {
-    fn new(is_terse: bool) -> WildMaster {
+    pub fn new(is_terse: bool) -> WildMaster {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         WildMaster { listener, socket: None, is_terse }
     }
 
-    fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }
 
-    fn socket(&mut self) -> TcpStream {
+    pub fn socket(&mut self) -> TcpStream {
         if self.socket.is_none() {
             self.listener.set_nonblocking(true).unwrap();
             let (socket, _) = until("a connection", || self.listener.accept().ok());
@@ -213,7 +213,7 @@ impl WildMaster {
     }
 
     /// The next question but heartbeats, which are answered.
-    fn asked(&mut self, action: &str) -> Value {
+    pub fn asked(&mut self, action: &str) -> Value {
         loop {
             let mut socket = self.socket();
             let mut bytes = Vec::new();
@@ -237,21 +237,21 @@ impl WildMaster {
         }
     }
 
-    fn answers(&mut self, answer: &Value) {
+    pub fn answers(&mut self, answer: &Value) {
         self.socket().write_all(answer.to_string().as_bytes()).unwrap();
         if self.is_terse {
             self.socket = None;
         }
     }
 
-    fn hands_out(&mut self, name: &str, archive: &[u8]) {
+    pub fn hands_out(&mut self, name: &str, archive: &[u8]) {
         self.asked("REQUEST_TASK");
         let data = STANDARD.encode(archive);
         let package = json!({ "action": "TASK_PACKAGE", "task_name": name, "task_data": data });
         self.answers(&package);
     }
 
-    fn takes(&mut self, name: &str) -> BTreeMap<String, Vec<u8>> {
+    pub fn takes(&mut self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let result = self.asked("SUBMIT_RESULT");
         assert_eq!(result["result_name"], name);
         self.answers(&json!({ "status": "OK" }));

@@ -269,3 +269,22 @@ fn a_kernel_without_namespaces_is_enough() {
     bench.run(script).done();
     bench.goes_on();
 }
+
+#[test]
+fn its_children_are_told_of_their_own() {
+    for bench in both_ways() {
+        let result = bench.run(
+            "
+import signal, subprocess, time
+told = []
+signal.signal(signal.SIGCHLD, lambda *rest: told.append(1))
+print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+shell = ['/bin/sh', '-c', 'sleep 0.1 & wait; echo over']
+print(subprocess.run(shell, capture_output=True, timeout=5).stdout)
+print(bool(told))
+",
+        );
+        let said = "set()\nb'over\\n'\nTrue\n";
+        assert_eq!(result.done().text("stdout.txt"), said);
+    }
+}

@@ -176,7 +176,10 @@ os.chmod(here, 0)
 ",
     );
     // Deep enough to be ended for it, if a look comes in time.
-    assert!(result.outcome == Outcome::Done || result.failed().ends_with("32 deep"));
+    // Who is not root is ended for what is locked.
+    let ends = ["32 deep", "a folder that cannot be looked into"];
+    let is_ended = || ends.iter().any(|end| result.failed().ends_with(end));
+    assert!(result.outcome == Outcome::Done || is_ended());
     bench.goes_on();
 }
 
@@ -241,7 +244,7 @@ fn a_folder_that_is_not_ours_is_left_alone() {
     let theirs = bench.folder.path().join("work/photos");
     std::fs::create_dir(&theirs).unwrap();
     std::fs::write(theirs.join("one"), "x").unwrap();
-    for name in ["photos", "../photos", "..", ".hidden", "a/b", ""] {
+    for name in ["../photos", "..", ".hidden", "a/b", ""] {
         let archive = bench.folder.path().join("in.zip");
         std::fs::write(&archive, task("print()")).unwrap();
         let result = bench.folder.path().join("out.zip");
@@ -250,6 +253,9 @@ fn a_folder_that_is_not_ours_is_left_alone() {
         assert!(why.starts_with("cannot make a folder for the task "), "{why}");
         assert!(!result.exists());
     }
+    // A task of that name is done beside it.
+    bench.perform("photos", &task("print('um')"), &Stop::never()).done();
+    assert_eq!(bench.folder.names("work"), ["photos"]);
     assert_eq!(bench.folder.names("work/photos"), ["one"]);
 }
 

@@ -3,8 +3,12 @@
 use super::{NEEDS_TRUST, Trust, refuse};
 use crate::cli::{Common, DONE, Endpoint, INTERRUPTED, Running, Seconds, number, seconds};
 use crate::net::failure::Failure;
+use crate::net::screen::visible;
 use crate::tasks::client::{self, Search};
-use crate::tasks::limits::{DISCOVERY_PORT, SLOTS_MAX, TASK_MS_LIMIT, TASK_MS_MAX};
+use crate::tasks::limits::{
+    DISCOVERY_PORT, SLOTS_MAX, TASK_MS_LIMIT, TASK_MS_MAX, UNDELIVERED_NAMED_MAX,
+};
+use crate::tasks::protocol::Name;
 use crate::tasks::token;
 use crate::tasks::work::{Confinement, Workshop};
 use clap::Parser;
@@ -83,15 +87,9 @@ impl PeerArgs {
         };
         running.screen.line(format_args!("peer {}, {} slots", config.id, config.slots));
         let report = client::run(&config, &running.stop, &stop_now)?;
-        if report.undelivered > 0 {
+        if !report.undelivered.is_empty() {
             running.screen.finish();
-            let (results, tasks) = match report.undelivered {
-                1 => ("1 result".to_owned(), "its task"),
-                many => (format!("{many} results"), "their tasks"),
-            };
-            let what = format!("cannot deliver {results}");
-            let why = format!("no master; it gives {tasks} out again");
-            return Err(Failure { what, why });
+            return Err(undelivered(&report.undelivered));
         }
         let code = if stop_now.is_asked() { INTERRUPTED as u8 } else { DONE };
         running.shown(code)
@@ -136,6 +134,20 @@ impl PeerArgs {
         }
         Ok(search(addrs))
     }
+}
+
+fn undelivered(tasks: &[Name]) -> Failure {
+    let named: Vec<&str> = tasks.iter().take(UNDELIVERED_NAMED_MAX).map(Name::text).collect();
+    let more = match tasks.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what = format!("cannot deliver {}{more}", visible(&named.join(", ")));
+    let why = match tasks {
+        [_] => "no master takes it; its task is given out again",
+        _ => "no master takes them; their tasks are given out again",
+    };
+    Failure { what, why: why.to_owned() }
 }
 
 fn broadcast(text: &str) -> Result<Endpoint, String> {

@@ -14,14 +14,21 @@ const FIRST_DAY_S: i64 = 315_532_800;
 
 /// An archive that is being written, and cannot grow beyond a limit.
 #[derive(Debug)]
-pub struct Writer(ZipArchiveWriter<Limited>);
+pub struct Writer<W: Write = BufWriter<File>>(ZipArchiveWriter<Limited<W>>);
 
 impl Writer {
     /// Makes the archive, or begins it anew. What would make it larger than `bytes_max` fails with
     /// [`ErrorKind::FileTooLarge`].
     pub fn create(path: &Path, bytes_max: u64) -> io::Result<Writer> {
-        let file = BufWriter::with_capacity(COPY_BYTES, File::create(path)?);
-        Ok(Writer(ZipArchiveWriter::new(Limited { file, left: bytes_max })))
+        let to = BufWriter::with_capacity(COPY_BYTES, File::create(path)?);
+        Ok(Writer::to(to, bytes_max))
+    }
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins an archive of at most `bytes_max`.
+    pub fn to(to: W, bytes_max: u64) -> Writer<W> {
+        Writer(ZipArchiveWriter::new(Limited { to, left: bytes_max }))
     }
 
     /// Adds a file, as far as it can be read.
@@ -55,8 +62,10 @@ impl Writer {
     }
 
     /// Writes the list of what the archive holds.
-    pub fn finish(self) -> io::Result<()> {
-        self.0.finish().map_err(plain)?.file.flush()
+    pub fn finish(self) -> io::Result<W> {
+        let mut to = self.0.finish().map_err(plain)?.to;
+        to.flush()?;
+        Ok(to)
     }
 }
 
@@ -78,20 +87,20 @@ fn plain(error: rawzip::Error) -> io::Error {
 }
 
 #[derive(Debug)]
-struct Limited {
-    file: BufWriter<File>,
+struct Limited<W> {
+    to: W,
     left: u64,
 }
 
-impl Write for Limited {
+impl<W: Write> Write for Limited<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.left.checked_sub(bytes.len() as u64).ok_or(ErrorKind::FileTooLarge)?;
-        let size = self.file.write(bytes)?;
+        let size = self.to.write(bytes)?;
         self.left = left + (bytes.len() - size) as u64;
         Ok(size)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.to.flush()
     }
 }

@@ -1,36 +1,36 @@
 //! A connection to a master: what it says, its packages kept on disk as they come; and what we
 //! say, results from disk as they go.
 
-use crate::net::accept::Seats;
+use crate::net::caller::{Caller, Reading};
 use crate::net::limits::TURN_MESSAGES_MAX;
-use crate::net::stream::{self, Decode, Reader};
-use crate::net::{dial, threads};
+use crate::net::stream::Decode;
 use crate::tasks::arrival::{Arrival, Arrived};
 use crate::tasks::limits::{HEARD_MAX, PIECE_BYTES, READ_BYTES};
 use crate::tasks::protocol::objects::Objects;
 use crate::tasks::protocol::{Heard, LONG_END, PACKAGE, text};
 use crate::tasks::server::fill;
 use crate::tasks::store::Spools;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread::Scope;
 
 /// What a master says.
 pub struct Answers {
     arrival: Arrival,
+    spools: Spools,
     heard: VecDeque<Heard>,
 }
 
 impl Answers {
     /// Packages arrive in `spools`; a message has at most so many bytes.
     pub fn new(spools: Spools, message_bytes_max: u64) -> Answers {
-        let arrival = Arrival::new(Objects::new(PACKAGE, message_bytes_max), spools);
-        Answers { arrival, heard: VecDeque::new() }
+        let objects = Objects::new(PACKAGE, message_bytes_max);
+        let arrival = Arrival::new(objects, spools.clone());
+        Answers { arrival, spools, heard: VecDeque::new() }
     }
 }
 
@@ -40,7 +40,15 @@ impl Decode for Answers {
     fn feed(&mut self, mut bytes: &[u8]) {
         while let Some(arrived) = self.arrival.step(&mut bytes) {
             self.heard.push_back(match arrived {
-                Arrived::Whole(object, archive) => Heard::of(object, archive),
+                Arrived::Whole(object, archive) => {
+                    let kept = archive.as_ref().and_then(|archive| archive.as_ref().ok()).copied();
+                    let heard = Heard::of(object, archive);
+                    if !matches!(heard, Heard::Package(_, Ok(_))) {
+                        // Whatever it is, it is no task.
+                        kept.into_iter().for_each(|spool| self.spools.discard(spool));
+                    }
+                    heard
+                }
                 Arrived::Flawed(why) => Heard::No(why.to_owned(), true),
                 Arrived::Broken => Heard::Broken,
             });
@@ -58,13 +66,12 @@ impl Decode for Answers {
 
 /// A connection. Dropped, it hangs up.
 pub struct Link {
-    socket: Arc<TcpStream>,
-    /// What the master says; closed when it has hung up.
-    pub heard: Receiver<Heard>,
+    caller: Caller<Heard>,
     /// Where it is.
     pub addr: SocketAddr,
     /// Where we are.
     pub local: SocketAddr,
+    spools: Spools,
 }
 
 impl Link {
@@ -74,41 +81,42 @@ impl Link {
         addrs: &[SocketAddr],
         answers: Answers,
     ) -> io::Result<Link> {
-        let socket = Arc::new(dial::dial(addrs)?);
-        let (addr, local) = (socket.peer_addr()?, socket.local_addr()?);
-        let (heard_in, heard) = bounded(HEARD_MAX);
-        let link = Link { socket: Arc::clone(&socket), heard, addr, local };
-        threads::spawn(scope, "peer-read".to_owned(), move || {
-            let at_once = (READ_BYTES, TURN_MESSAGES_MAX);
-            let mut reader = Reader::new(socket, answers, at_once, Seats::new(0));
-            let mut messages = Vec::new();
-            // When reading fails, the connection is gone.
-            while let Ok(true) = reader.read(&mut messages) {
-                if messages.is_empty() {
-                    messages.push(Heard::More);
-                }
-                for message in messages.drain(..) {
-                    if heard_in.send(message).is_err() {
-                        return;
-                    }
-                }
-            }
-        })?;
-        Ok(link)
+        let spools = answers.spools.clone();
+        let at_once = (READ_BYTES, TURN_MESSAGES_MAX);
+        let reading = Reading { ahead_max: HEARD_MAX, at_once, news: Some(|| Heard::More) };
+        let caller = Caller::dial_for(scope, addrs, answers, reading)?;
+        let (addr, local) = (caller.socket().peer_addr()?, caller.socket().local_addr()?);
+        Ok(Link { caller, addr, local, spools })
+    }
+
+    /// What the master says; closed when it has hung up.
+    pub fn heard(&self) -> &Receiver<Heard> {
+        self.caller.unasked()
+    }
+
+    /// What was heard is not wanted, and nobody else would remove its archive.
+    pub fn discard(&self, heard: Heard) {
+        if let Heard::Package(_, Ok(spool)) = heard {
+            self.spools.discard(spool);
+        }
     }
 
     /// Says all of `bytes`.
     pub fn say(&self, bytes: &[u8]) -> io::Result<()> {
-        stream::write_all(&self.socket, bytes).map(drop)
+        self.caller.say(bytes)
     }
 
     /// Says `head`, what is in a file, and the end of such a message: a small one in one write.
     pub fn say_file(&self, head: Vec<u8>, path: &Path) -> io::Result<()> {
-        let mut file = File::open(path)?;
+        self.say_archive(head, &mut File::open(path)?)
+    }
+
+    /// The same with an archive that is anywhere.
+    pub fn say_archive(&self, head: Vec<u8>, archive: &mut impl Read) -> io::Result<()> {
         let mut piece = vec![0; PIECE_BYTES];
         let mut bytes = head;
         loop {
-            let size = fill(&mut file, &mut piece)?;
+            let size = fill(archive, &mut piece)?;
             text::encode(&piece[..size], &mut bytes);
             if size < piece.len() {
                 bytes.extend_from_slice(LONG_END);
@@ -123,6 +131,8 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         // Ends the reading thread. Fails if the master was faster, which is as good.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        let _ = self.caller.socket().shutdown(Shutdown::Both);
+        // Which then closes this. What it still heard is wanted by nobody.
+        self.heard().iter().for_each(|heard| self.discard(heard));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! One thread talks to the master; each task that runs has a thread of its own.
 
+mod folders;
 mod link;
 mod search;
 mod talk;
@@ -15,24 +16,21 @@ use crate::net::screen::{Screen, visible};
 use crate::net::stop::Stop;
 use crate::net::threads;
 use crate::net::trace::Trace;
-use crate::tasks::limits::{LEAVE_MS_MAX, PAUSE_MS_MAX, PAUSE_MS_MIN, REST_MS, TASK_STACK_BYTES};
+use crate::tasks::limits::{
+    LEAVE_MS_MAX, PAUSE_MS_MAX, PAUSE_MS_MIN, REST_MS, TASK_STACK_BYTES, TROUBLES_MAX,
+};
 use crate::tasks::protocol::{Name, reason};
-use crate::tasks::store::{Spools, lock, remove_all};
+use crate::tasks::store::{Spools, lock};
 use crate::tasks::token::Token;
-use crate::tasks::work::{Outcome, Workshop};
+use crate::tasks::work::{Outcome, Workshop, excuse};
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select_biased};
+use folders::Folders;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::{self, Scope};
 use std::time::Duration;
 use talk::Talk;
-
-/// Where packages arrive, and where results wait, within the folder of the peer. No task's name
-/// begins with a dot.
-const INCOMING: &str = ".incoming";
-const RESULTS: &str = ".results";
 
 /// What a peer is told at its start.
 #[derive(Debug)]
@@ -62,14 +60,14 @@ pub struct Config {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Results that the master has.
     pub delivered: u64,
     /// Results that it did not want.
     pub refused: u64,
-    /// Results that it could not be given. They are gone; it gives their tasks out again.
-    pub undelivered: u64,
+    /// Tasks whose results it could not be given. They are gone; it gives these out again.
+    pub undelivered: Vec<Name>,
 }
 
 /// A task that has run.
@@ -81,8 +79,15 @@ struct Ended {
 /// A result that waits for the master.
 pub(super) struct Finished {
     name: Name,
-    path: PathBuf,
+    archive: Archive,
     failed: Option<String>,
+}
+
+/// Where a result is.
+pub(super) enum Archive {
+    File(PathBuf),
+    /// A short one, for which there may be no room elsewhere.
+    Bytes(Vec<u8>),
 }
 
 /// What happened in the peer's own thread.
@@ -92,15 +97,6 @@ enum Woken {
     Stop,
     StopNow,
     Due,
-}
-
-fn folders(config: &Config) -> [PathBuf; 2] {
-    [config.folder.join(INCOMING), config.folder.join(RESULTS)]
-}
-
-/// Also while it runs: a person may have tidied up.
-fn make_folders(config: &Config) -> io::Result<()> {
-    folders(config).iter().try_for_each(fs::create_dir_all)
 }
 
 /// Works until `stop`, then finishes what runs; `stop_now` gives it back.
@@ -113,36 +109,36 @@ pub fn run(config: &Config, stop: &Stop, stop_now: &Stop) -> Result<Report, Fail
         let what = format!("another peer works in `{work}`");
         return Err(Failure { what, why: "give this one --work".to_owned() });
     };
-    let folders = folders(config);
-    // What is left of an earlier run may be another master's.
-    let emptied = folders.iter().try_for_each(|folder| remove_all(folder));
-    emptied.and_then(|()| make_folders(config)).map_err(Failure::from_io(what("empty")))?;
+    config.workshop.tidy();
+    let folders = Folders::begin(&config.folder)?;
     let (ended_in, ended) = bounded(config.slots);
-    let spools = Spools::new(&folders[0], false);
+    let spools = Spools::new(&folders.incoming, false);
     let report = thread::scope(|scope| {
         let peer = Peer {
             scope,
             config,
             stop_now,
+            folders: &folders,
             spools,
             results: VecDeque::new(),
             returns: VecDeque::new(),
             running: BTreeSet::new(),
+            troubles: VecDeque::new(),
             ended_in,
             talk: None,
             pause_ms: PAUSE_MS_MIN,
             try_at: Millis(0),
             rest_until: Millis(0),
+            rest_ms: PAUSE_MS_MIN,
             last_word: String::new(),
             is_leaving: false,
+            is_ending: false,
             leaves_by: Millis(0),
             report: Report::default(),
         };
         peer.run(stop, &ended)
     });
-    // Results as well: another master may have another task of that name. What cannot be removed
-    // now is removed at the next start.
-    folders.iter().for_each(|folder| drop(remove_all(folder)));
+    folders.remove();
     Ok(report)
 }
 
@@ -151,21 +147,27 @@ struct Peer<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     config: &'env Config,
     stop_now: &'env Stop,
+    folders: &'env Folders,
     spools: Spools,
     /// Oldest first; each stays until the master says that it has it.
     results: VecDeque<Finished>,
     /// What will not be finished here.
     returns: VecDeque<Name>,
     running: BTreeSet<Name>,
+    /// Tasks that could not be run here and were given back, oldest first.
+    troubles: VecDeque<Name>,
     ended_in: Sender<Ended>,
     talk: Option<Talk>,
     pause_ms: u64,
     try_at: Millis,
     /// This machine cannot work for now.
     rest_until: Millis,
+    rest_ms: u64,
     /// What was said last of the connection, so that it is said once.
     last_word: String,
     is_leaving: bool,
+    /// The second word has come.
+    is_ending: bool,
     /// Nothing that was asked for is waited for any longer.
     leaves_by: Millis,
     report: Report,
@@ -177,6 +179,10 @@ impl<'scope, 'env> Peer<'scope, 'env> {
             let now = self.config.clock.now();
             if stop.is_asked() && !self.is_leaving {
                 self.is_leaving = true;
+                self.leaves_by = now.plus(LEAVE_MS_MAX);
+            }
+            if self.stop_now.is_asked() && !self.is_ending {
+                self.is_ending = true;
                 self.leaves_by = now.plus(LEAVE_MS_MAX);
             }
             if self.is_leaving && self.has_left(now) {
@@ -196,7 +202,7 @@ impl<'scope, 'env> Peer<'scope, 'env> {
                 Woken::StopNow | Woken::Due => {}
             }
         }
-        self.report.undelivered = self.results.len() as u64;
+        self.report.undelivered = self.results.into_iter().map(|finished| finished.name).collect();
         self.report
     }
 
@@ -205,15 +211,18 @@ impl<'scope, 'env> Peer<'scope, 'env> {
         // A task that is on its way is to be given back, and not lost.
         let may_come = self.leaves_by > now && self.talk.as_ref().is_some_and(Talk::has_asked);
         let is_told = self.results.is_empty() && self.returns.is_empty() && !may_come;
-        let is_lost = self.stop_now.is_asked() && self.talk.is_none();
+        // At the second word, who does not answer or cannot take a result is not waited for.
+        let is_put_off = |talk: &Talk| self.returns.is_empty() && talk.is_put_off(now);
+        let is_late = self.leaves_by <= now || self.talk.as_ref().is_none_or(is_put_off);
+        let is_lost = self.is_ending && is_late;
         self.running.is_empty() && (is_told || is_lost)
     }
 
     fn wait(&self, stop: &Stop, ended: &Receiver<Ended>) -> Woken {
         let now = self.config.clock.now();
         let due = match &self.talk {
-            Some(talk) => talk.deadline(self, now),
-            None => Some(self.try_at),
+            Some(talk) => talk.deadline(self),
+            None => self.needs_master().then_some(self.try_at),
         };
         let mut due = due.unwrap_or(Millis(u64::MAX)).min(now.plus(PAUSE_MS_MAX));
         if self.is_leaving && self.leaves_by > now {
@@ -275,18 +284,18 @@ impl<'scope, 'env> Peer<'scope, 'env> {
         self.pause_ms = (self.pause_ms * 2).min(PAUSE_MS_MAX);
     }
 
-    /// Starts a task whose package has come.
-    fn begin(&mut self, name: Name, archive: PathBuf) {
+    /// Starts a task whose package has come. False: it is here already.
+    fn begin(&mut self, name: Name, archive: PathBuf) -> bool {
         let is_here = self.results.iter().any(|finished| finished.name == name);
         if is_here || !self.running.insert(name.clone()) {
             // It was taken from us while the connection was gone, and is ours again.
             discard(&archive);
-            return;
+            return false;
         }
         self.config.screen.line(format_args!("{}: begun", visible(name.text())));
         let (workshop, stop_now, ended) =
             (&self.config.workshop, self.stop_now, self.ended_in.clone());
-        let (task, result) = (name.clone(), self.result_path(&name));
+        let (task, result) = (name.clone(), self.folders.result(&name));
         let (thread_name, stack) = ("task".to_owned(), TASK_STACK_BYTES);
         let spawned = threads::spawn_with(self.scope, thread_name, stack, move || {
             let outcome = workshop.perform(task.text(), &archive, &result, stop_now);
@@ -298,16 +307,16 @@ impl<'scope, 'env> Peer<'scope, 'env> {
             self.running.remove(&name);
             self.cannot_work(name, &error.to_string());
         }
-    }
-
-    fn result_path(&self, name: &Name) -> PathBuf {
-        self.config.folder.join(RESULTS).join(name.text())
+        true
     }
 
     /// A task has ended, one way or another.
     fn take(&mut self, Ended { name, outcome }: Ended) {
         self.running.remove(&name);
-        let path = self.result_path(&name);
+        if self.is_ending {
+            // Time to say so.
+            self.leaves_by = self.config.clock.now().plus(LEAVE_MS_MAX);
+        }
         let failed = match outcome {
             Outcome::Done => None,
             Outcome::Failed(why) => Some(reason(&why)),
@@ -318,21 +327,40 @@ impl<'scope, 'env> Peer<'scope, 'env> {
             }
             Outcome::Broken(why) => return self.cannot_work(name, &why),
         };
-        let word = failed.as_ref().map_or("done".to_owned(), |why| format!("failed: {why}"));
-        let line = format!("{name}: {word}");
-        self.config.screen.line(visible(&line));
-        self.results.push_back(Finished { name, path, failed });
+        self.rest_ms = PAUSE_MS_MIN;
+        let archive = Archive::File(self.folders.result(&name));
+        self.finish(Finished { name, archive, failed });
     }
 
-    /// It is the machine's fault, not the task's.
+    fn finish(&mut self, finished: Finished) {
+        let failed = finished.failed.as_ref();
+        let word = failed.map_or("done".to_owned(), |why| format!("failed: {why}"));
+        let line = format!("{}: {word}", finished.name);
+        self.config.screen.line(visible(&line));
+        self.results.push_back(finished);
+    }
+
+    /// It is the machine's fault, not the task's; or so it seems the first time. A task that fills
+    /// the disk would be given out for ever if it counted as none of its attempts.
     fn cannot_work(&mut self, name: Name, why: &str) {
+        if self.troubles.contains(&name)
+            && let Ok(archive) = excuse(name.text(), why)
+        {
+            let archive = Archive::Bytes(archive);
+            return self.finish(Finished { name, archive, failed: Some(reason(why)) });
+        }
         self.rest(why);
+        if self.troubles.len() == TROUBLES_MAX {
+            self.troubles.pop_front();
+        }
+        self.troubles.push_back(name.clone());
         self.returns.push_back(name);
     }
 
     fn rest(&mut self, why: &str) {
         self.config.trace.warn(format_args!("cannot work: {}", visible(why)));
-        self.rest_until = self.config.clock.now().plus(REST_MS);
+        self.rest_until = self.config.clock.now().plus(self.rest_ms);
+        self.rest_ms = (self.rest_ms * 2).min(REST_MS);
     }
 
     /// Says something about the connection, once.

@@ -64,7 +64,12 @@ pub(super) fn register(config: &Config, link: &Link, stop: &Stop) -> Result<(), 
         let (ip, port) = (link.local.ip().to_string(), link.local.port());
         let bytes = ask(&Asking::Register(proof), &config.id, &ip, port);
         link.say(&bytes).map_err(|error| error.to_string())?;
-        hear(link, stop)
+        let heard = hear(link, stop)?;
+        if matches!(heard, Heard::Package(..)) {
+            link.discard(heard);
+            return Err("its answers are mixed up".to_owned());
+        }
+        Ok(heard)
     };
     let Some(token) = &config.token else {
         return match say(Proof::default())? {
@@ -104,7 +109,7 @@ fn refusal(heard: Heard) -> String {
 
 fn hear(link: &Link, stop: &Stop) -> Result<Heard, String> {
     select_biased! {
-        recv(link.heard) -> heard => heard.map_err(|_| "the master hung up".to_owned()),
+        recv(link.heard()) -> heard => heard.map_err(|_| "the master hung up".to_owned()),
         recv(stop.channel()) -> _ => Err("stopped".to_owned()),
         recv(after(Duration::from_millis(ANSWER_MS_MAX))) -> _ => {
             Err("the master says nothing".to_owned())

@@ -1,7 +1,7 @@
 //! What a peer and its master say to each other: which question is open, and what its answer does.
 
 use super::link::Link;
-use super::{Finished, Peer, discard, make_folders, search};
+use super::{Archive, Finished, Peer, discard, search};
 use crate::net::clock::Millis;
 use crate::net::screen::visible;
 use crate::tasks::limits::{ANSWER_MS_MAX, ASK_AGAIN_MS, HEARTBEAT_MS, OFFER_AGAIN_MS, REST_MS};
@@ -57,7 +57,7 @@ impl Talk {
     }
 
     pub(super) fn heard(&self) -> Option<&Receiver<Heard>> {
-        self.link.as_ref().map(|link| &link.heard)
+        self.link.as_ref().map(Link::heard)
     }
 
     /// A task may be on its way.
@@ -70,10 +70,10 @@ impl Talk {
     }
 
     /// When there is something to say, or to hear at last.
-    pub(super) fn deadline(&self, peer: &Peer<'_, '_>, _now: Millis) -> Option<Millis> {
-        let answer_at = (!self.open.is_empty()).then(|| self.heard_at.plus(ANSWER_MS_MAX));
-        let beat_at = (!self.open.contains(&Open::Heartbeat)).then_some(self.beat_at);
+    pub(super) fn deadline(&self, peer: &Peer<'_, '_>) -> Option<Millis> {
         let is_quiet = self.open.is_empty();
+        let answer_at = (!is_quiet).then(|| self.heard_at.plus(ANSWER_MS_MAX));
+        let beat_at = (is_quiet || self.may_beat()).then_some(self.beat_at);
         let asks = is_quiet && peer.has_room();
         let ask_at = asks.then(|| self.ask_at.max(peer.rest_until));
         let offers = is_quiet && !peer.results.is_empty();
@@ -81,12 +81,21 @@ impl Talk {
         [answer_at, beat_at, ask_at, offer_at].into_iter().flatten().min()
     }
 
+    /// A heartbeat may follow the open question. Where each question has its own connection, they
+    /// come one by one.
+    fn may_beat(&self) -> bool {
+        !self.is_terse && !self.open.contains(&Open::Heartbeat)
+    }
+
+    /// The master cannot take a result now, and nothing else is between us.
+    pub(super) fn is_put_off(&self, now: Millis) -> bool {
+        self.offer_at > now && self.open.iter().all(|open| *open == Open::Heartbeat)
+    }
+
     /// What to say now: never more than one question, and one heartbeat behind it.
     fn next(&self, peer: &Peer<'_, '_>, now: Millis) -> Option<Open> {
         if !self.open.is_empty() {
-            // Where each question has its own connection, they come one by one.
-            let beats = !self.is_terse && !self.open.contains(&Open::Heartbeat);
-            return (beats && self.beat_at <= now).then_some(Open::Heartbeat);
+            return (self.may_beat() && self.beat_at <= now).then_some(Open::Heartbeat);
         }
         if self.beat_at <= now {
             Some(Open::Heartbeat)
@@ -151,8 +160,10 @@ impl Peer<'_, '_> {
     /// What is asked for has a place, and what is offered is there. If not, it is seen to.
     fn is_ready(&mut self, open: Open) -> bool {
         let found = match (open, self.results.front()) {
-            (Open::Task, _) => make_folders(self.config),
-            (Open::Result, Some(finished)) => fs::metadata(&finished.path).map(drop),
+            (Open::Task, _) => self.folders.make(),
+            (Open::Result, Some(Finished { archive: Archive::File(path), .. })) => {
+                fs::metadata(path).map(drop)
+            }
             _ => Ok(()),
         };
         let Err(error) = found else { return true };
@@ -189,7 +200,10 @@ impl Peer<'_, '_> {
         let bytes = ask(&asking, &self.config.id, "", 0);
         self.config.trace.wire(&"master", '<', &String::from_utf8_lossy(&bytes).trim_end());
         let said = match (open, result) {
-            (Open::Result, Some(finished)) => link.say_file(bytes, &finished.path),
+            (Open::Result, Some(finished)) => match &finished.archive {
+                Archive::File(path) => link.say_file(bytes, path),
+                Archive::Bytes(archive) => link.say_archive(bytes, &mut archive.as_slice()),
+            },
             _ => link.say(&bytes),
         };
         talk.open.push_back(open);
@@ -219,12 +233,7 @@ impl Peer<'_, '_> {
             return;
         }
         talk.answers += 1;
-        let Some(open) = talk.open.pop_front() else {
-            if let Heard::No(why, _) = heard {
-                self.say(&format!("the master refuses: {why}"));
-            }
-            return;
-        };
+        let Some(open) = talk.open.pop_front() else { return self.hear_unasked(heard) };
         talk.useful += 1;
         self.pause_ms = crate::tasks::limits::PAUSE_MS_MIN;
         match (open, heard) {
@@ -245,13 +254,26 @@ impl Peer<'_, '_> {
             (Open::Heartbeat, Heard::Yes(_)) => {}
             // It has forgotten us.
             (Open::Heartbeat, Heard::No(why, _)) => self.lose(&why),
-            _ => self.lose("its answers are mixed up"),
+            (_, heard) => {
+                self.hear_unasked(heard);
+                self.lose("its answers are mixed up");
+            }
+        }
+    }
+
+    fn hear_unasked(&mut self, heard: Heard) {
+        match heard {
+            Heard::No(why, _) => self.say(&format!("the master refuses: {why}")),
+            Heard::Package(_, Ok(spool)) => self.spools.discard(spool),
+            _ => {}
         }
     }
 
     fn delivered(&mut self, is_taken: bool) {
-        let Some(Finished { path, .. }) = self.results.pop_front() else { return };
-        discard(&path);
+        let Some(Finished { archive, .. }) = self.results.pop_front() else { return };
+        if let Archive::File(path) = archive {
+            discard(&path);
+        }
         self.report.delivered += u64::from(is_taken);
         self.report.refused += u64::from(!is_taken);
     }
@@ -259,7 +281,11 @@ impl Peer<'_, '_> {
     fn hear_task(&mut self, now: Millis, heard: Heard) {
         let mut rest_ms = ASK_AGAIN_MS;
         match heard {
-            Heard::Package(Ok(name), Ok(spool)) => return self.receive(name, spool),
+            Heard::Package(Ok(name), Ok(spool)) => {
+                if self.receive(name, spool) {
+                    return;
+                }
+            }
             Heard::Package(Ok(name), Err(why)) => self.cannot_work(name, &why),
             Heard::Package(Err(why), archive) => {
                 self.say(&format!("the master sends a task whose name is refused: {why}"));
@@ -277,14 +303,15 @@ impl Peer<'_, '_> {
         }
     }
 
-    fn receive(&mut self, name: Name, spool: SpoolId) {
+    /// False: the master has no other task for us than one that is here already.
+    fn receive(&mut self, name: Name, spool: SpoolId) -> bool {
         let archive = self.spools.path(spool);
         if self.is_leaving {
             // It came when we had stopped to want it.
             discard(&archive);
             self.returns.push_back(name);
-        } else {
-            self.begin(name, archive);
+            return true;
         }
+        self.begin(name, archive)
     }
 }

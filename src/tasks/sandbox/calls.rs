@@ -23,6 +23,10 @@ const NEVER: &[i64] = &[
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
+    // A file on its way through a pair is open, and no look finds it. Few send so: a pair has
+    // `send`.
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
     // The kernel's other ways to do all that is refused here.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
@@ -130,8 +134,14 @@ const NEVER_NEW: [i64; 4] = [463, 466, 467, 469];
 /// not. Libraries then take that one.
 const UNKNOWN: [i64; 2] = [libc::SYS_clone3, libc::SYS_openat2];
 
+/// Answered with "this file system cannot": what reserves room that a file's size does not show.
+/// The C library then writes instead.
+const UNSUPPORTED: [i64; 1] = [libc::SYS_fallocate];
+
 /// A second set of numbers for the same calls, which some kernels have.
 const X32: i64 = 0x4000_0000;
+/// Calls of this set that have numbers of their own.
+const X32_OWN: std::ops::Range<i64> = X32 + 512..X32 + 600;
 
 /// From now on, this process and all that it starts make none of these calls.
 pub fn refuse(strength: Strength) -> Result<(), String> {
@@ -142,8 +152,17 @@ pub fn refuse(strength: Strength) -> Result<(), String> {
         refused.extend(always([libc::SYS_truncate].iter()));
     }
     let ignored = always(IGNORED.iter().chain(IGNORED_OLD));
+    if cfg!(target_arch = "x86_64") {
+        refused.extend(X32_OWN.map(|call| (call, Vec::new())));
+    }
     let unknown = always(UNKNOWN.iter());
-    for (rules, answer) in [(refused, libc::EPERM), (ignored, 0), (unknown, libc::ENOSYS)] {
+    let unsupported = always(UNSUPPORTED.iter());
+    for (rules, answer) in [
+        (refused, libc::EPERM),
+        (ignored, 0),
+        (unknown, libc::ENOSYS),
+        (unsupported, libc::EOPNOTSUPP),
+    ] {
         let program = compile(rules, answer as u32).map_err(|error| trouble(&error))?;
         apply_filter(&program).map_err(|error| trouble(&error))?;
     }
@@ -196,8 +215,14 @@ fn sometimes(strength: Strength) -> Result<Rules, seccompiler::BackendError> {
     for command in [libc::F_SETOWN as u64, F_SETSIG, F_SETOWN_EX] {
         add(libc::SYS_fcntl, &[(1, Eq, command)])?;
     }
-    for request in [FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX] {
-        add(libc::SYS_ioctl, &[(1, Eq, request)])?;
+    let to_others = [FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX];
+    for request in to_others.iter().chain(&RESERVE) {
+        add(libc::SYS_ioctl, &[(1, Eq, *request)])?;
+    }
+    // What waits in a pair is counted by its usual size.
+    for size in [libc::SO_SNDBUF, libc::SO_SNDBUFFORCE] {
+        let level = libc::SOL_SOCKET as u64;
+        add(libc::SYS_setsockopt, &[(1, Eq, level), (2, Eq, size as u64)])?;
     }
     if !strength.has_truncate {
         let cut = (libc::O_ACCMODE | libc::O_TRUNC) as u64;
@@ -233,3 +258,5 @@ const FIOSETOWN: u64 = 0x8901;
 const SIOCSPGRP: u64 = 0x8902;
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
+/// Older ways to reserve room in a file: `FS_IOC_RESVSP`, `FS_IOC_RESVSP64`, `FS_IOC_ZERO_RANGE`.
+const RESERVE: [u64; 3] = [0x4030_5828, 0x4030_582a, 0x4030_5839];

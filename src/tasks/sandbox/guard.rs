@@ -4,7 +4,7 @@
 //! make namespaces. Whatever ends it ends the script too.
 
 use super::order::Order;
-use super::processes::{descendants, kill_descendants, shared_memory_bytes, sum};
+use super::processes::{descendants, kill_descendants, own_memory_bytes, sum};
 use super::report::{Cut, Report};
 use crate::tasks::limits::{
     DEPTH_MAX, ENTRIES_MAX, KILL_MS, KILL_MS_MAX, LOOK_MS, LOOK_MS_MAX, LOOK_SHARE,
@@ -18,8 +18,10 @@ use nix::sys::prctl::{set_child_subreaper, set_pdeathsig};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, wait, waitpid};
 use nix::unistd::{Pid, Uid, getegid, geteuid};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
@@ -40,8 +42,17 @@ pub fn guard(order: &Order, socket: &File) -> Result<(), String> {
     let role = if is_inside { "first" } else { "script" };
     let start = Instant::now();
     let child = spawn(role, order).map_err(|error| format!("cannot start a script: {error}"))?;
-    let mut guard =
-        Guard { order, socket, signals, child, is_inside, start, is_over: false, is_ending: false };
+    let mut guard = Guard {
+        order,
+        socket,
+        signals,
+        child,
+        is_inside,
+        start,
+        is_over: false,
+        is_ending: false,
+        unasked: HashSet::new(),
+    };
     if let Some(cut) = guard.watch().map_err(said("cannot look after a script"))? {
         Report::Cut(cut).say(socket);
     }
@@ -117,6 +128,8 @@ struct Guard<'a> {
     start: Instant,
     is_over: bool,
     is_ending: bool,
+    /// Files that the last look found and whose sizes it could not ask.
+    unasked: HashSet<u64>,
 }
 
 impl Guard<'_> {
@@ -184,17 +197,17 @@ impl Guard<'_> {
     }
 
     /// What the script has too much of.
-    fn look(&self) -> Option<Cut> {
+    fn look(&mut self) -> Option<Cut> {
         let pids = descendants(Pid::this());
-        let sum = sum(&pids);
+        let sum = sum(&pids, &self.order.folder, &mut self.unasked);
         if sum.threads > PROCESSES_MAX + u64::from(self.is_inside) {
             return Some(Cut::Processes);
         }
-        let is_much = sum.memory_bytes > MEMORY_BYTES_MAX;
-        if is_much && shared_memory_bytes(&pids) > MEMORY_BYTES_MAX {
+        let is_much = sum.own_bytes + sum.common_bytes > MEMORY_BYTES_MAX;
+        if is_much && own_memory_bytes(&pids) + sum.common_bytes > MEMORY_BYTES_MAX {
             return Some(Cut::Memory);
         }
-        look_at_files(self.order, sum.nameless_bytes)
+        look_at_files(self.order, sum.nameless_bytes + output_bytes())
     }
 
     /// Ends all that is left, by force, until nothing is left.
@@ -220,11 +233,19 @@ impl Guard<'_> {
     }
 }
 
-fn look_at_files(order: &Order, nameless_bytes: u64) -> Option<Cut> {
-    let mut cut = None;
-    let (mut files, mut bytes) = (0, nameless_bytes);
-    // What cannot be looked at is not there any more.
-    let _ = tree::walk(&order.folder, &mut |seen| {
+/// What it has said: our standard output and error are also its own.
+fn output_bytes() -> u64 {
+    let (out, err) = (io::stdout(), io::stderr());
+    let both = [fstat(out.as_fd()), fstat(err.as_fd())].into_iter().flatten();
+    let is_file = |stat: &FileStat| stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits();
+    both.filter(is_file).map(|stat| stat.st_size as u64).sum()
+}
+
+fn look_at_files(order: &Order, other_bytes: u64) -> Option<Cut> {
+    // A script may have removed all that has a name.
+    let mut cut = (other_bytes > WRITTEN_BYTES_MAX).then_some(Cut::Bytes);
+    let (mut files, mut bytes) = (0, other_bytes);
+    let walked = tree::walk(&order.folder, &mut |seen| {
         files += 1;
         if seen.kind() == Kind::File {
             bytes += seen.stat.st_size as u64;
@@ -233,10 +254,16 @@ fn look_at_files(order: &Order, nameless_bytes: u64) -> Option<Cut> {
             cut = Some(Cut::Files);
         } else if bytes > WRITTEN_BYTES_MAX {
             cut = Some(Cut::Bytes);
+        } else if seen.is_closed {
+            cut = Some(Cut::Closed);
         } else if seen.path.components().count() >= DEPTH_MAX && seen.kind() == Kind::Folder {
             cut = Some(Cut::Depth);
         }
         Ok(if cut.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     });
-    cut
+    match walked {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(Cut::Closed),
+        // What cannot be looked at for another reason is not there any more.
+        _ => cut,
+    }
 }

@@ -21,13 +21,21 @@
 //! | children without end | the kernel's count in a user namespace; looks |
 //! | children that stay | the namespace; or the guard, heir of all orphans, until none is left |
 //! | memory without end | the address space of each process; looks at the memory of all |
-//! | files and output without end | the size of one file; looks at all files |
+//! | files and output without end | the size of one file; looks at all files, with a name or not |
+//! | folders closed to us | it is ended, if its user is ours |
 //! | time without end | the guard's clock, and processor time as a second line |
 //! | ignoring signals | there is only one: `SIGKILL` |
 //!
 //! A look comes every 100 ms (on a busy machine, every 500) and is no wall: until the next one, a
 //! script can write what a disk takes in that time. And a script can ask whether any path exists,
 //! how large and how old it is.
+//!
+//! A look counts memory that processes share and what waits in sockets as memory, and files that
+//! are only open or mapped as files; one on its way through a pair cannot be seen, so none is sent.
+//! How large something is that is mapped and not open, only root is told. For anybody else, a file
+//! of the script that it mapped, closed and removed counts as too much, and ends it; and shared
+//! memory counts as far as it is mapped: a script that maps much, fills it, and lets all go but a
+//! page of each, keeps more than it should.
 //!
 //! Namespaces are used where the kernel gives them (as root always; else where people without
 //! rights may make user namespaces), and nothing depends on them alone. Landlock and seccomp are

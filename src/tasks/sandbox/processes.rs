@@ -1,18 +1,23 @@
 //! The processes of a script, as `/proc` shows them.
 
+use crate::tasks::limits::{SOCKET_BYTES, UNASKED_BYTES};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
-/// What some processes have.
+/// What some processes have together.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Sum {
     /// Processes and their threads.
     pub threads: u64,
-    /// Memory, in bytes.
-    pub memory_bytes: u64,
-    /// Bytes of files that have no name any more but are still open.
+    /// Memory of their own, in bytes, each page counted for each process that has it.
+    pub own_bytes: u64,
+    /// Memory that is nobody's own: what they share as such, and what waits in sockets.
+    pub common_bytes: u64,
+    /// Bytes of files that have no name any more but are still open or mapped.
     pub nameless_bytes: u64,
 }
 
@@ -73,22 +78,51 @@ pub fn threads_of(user: Uid) -> u64 {
     ours.map(|status| field(&status, "Threads:")).sum()
 }
 
-/// What they have together, each page of memory counted for each process that has it.
-pub fn sum(pids: &[Pid]) -> Sum {
+/// What they have together. `folder` is where they have their files. `unasked` is what the last
+/// look found there of unknown size, and what this one finds: each counts once it was found twice,
+/// since between its two parts a look may miss that something is open.
+pub fn sum(pids: &[Pid], folder: &Path, unasked: &mut HashSet<u64>) -> Sum {
     let mut sum = Sum::default();
-    for pid in pids {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        sum.threads += field(&status, "Threads:");
-        sum.memory_bytes += field(&status, "VmRSS:") * 1024;
-        sum.nameless_bytes += nameless_bytes(*pid);
+    let mut held = Held::default();
+    for thread in pids.iter().flat_map(|pid| threads(*pid)) {
+        sum.threads += 1;
+        // Threads may have files of their own, and outlive the first.
+        held.look_at_open(thread);
     }
+    // Only now, since what is open as well is counted already.
+    for (thread, status) in pids.iter().flat_map(|pid| with_memory(*pid)) {
+        let shared = field(&status, "RssShmem:");
+        sum.own_bytes += field(&status, "VmRSS:").saturating_sub(shared) * 1024;
+        held.look_at_mapped(thread, folder);
+    }
+    let again = held.unasked.intersection(unasked).count() as u64;
+    *unasked = held.unasked;
+    let memory: u64 = held.memory.values().sum();
+    sum.common_bytes = memory + held.sockets.len() as u64 * SOCKET_BYTES;
+    sum.nameless_bytes = held.files.values().sum::<u64>() + again * UNASKED_BYTES;
     sum
 }
 
-/// Their memory, each page counted once however many of them share it. Takes longer.
-pub fn shared_memory_bytes(pids: &[Pid]) -> u64 {
-    let rollup = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
-    pids.iter().flat_map(rollup).map(|text| field(&text, "Pss:") * 1024).sum()
+fn threads(pid: Pid) -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    threads.flatten().filter_map(|thread| self::pid(thread.file_name().to_str()?)).collect()
+}
+
+/// A thread that shows the memory of its process, and its status. The first has none once it has
+/// ended, and the others may go on.
+fn with_memory(pid: Pid) -> Option<(Pid, String)> {
+    threads(pid).into_iter().find_map(|thread| {
+        let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+        status.contains("VmRSS:").then_some((thread, status))
+    })
+}
+
+/// Their own memory, each page counted once however many of them have it. Takes longer.
+pub fn own_memory_bytes(pids: &[Pid]) -> u64 {
+    let threads = pids.iter().flat_map(|pid| with_memory(*pid));
+    let rollup = |(thread, _)| fs::read_to_string(format!("/proc/{thread}/smaps_rollup"));
+    let own = |text: String| field(&text, "Pss:").saturating_sub(field(&text, "Pss_Shmem:"));
+    threads.flat_map(rollup).map(own).sum::<u64>() * 1024
 }
 
 fn field(text: &str, name: &str) -> u64 {
@@ -97,9 +131,72 @@ fn field(text: &str, name: &str) -> u64 {
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-fn nameless_bytes(pid: Pid) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
-    let files = open.flatten().flat_map(|file| fs::metadata(file.path()));
-    files.filter(|file| file.is_file() && file.nlink() == 0).map(|file| file.blocks() * 512).sum()
+/// What nobody finds by a name: each by its number, once, and its bytes.
+#[derive(Debug, Default)]
+struct Held {
+    files: HashMap<u64, u64>,
+    /// Files whose sizes cannot be asked.
+    unasked: HashSet<u64>,
+    memory: HashMap<u64, u64>,
+    sockets: HashSet<u64>,
+}
+
+impl Held {
+    fn look_at_open(&mut self, thread: Pid) {
+        let Ok(open) = fs::read_dir(format!("/proc/{thread}/fd")) else { return };
+        for file in open.flatten().flat_map(|file| fs::metadata(file.path())) {
+            if file.is_file() && file.nlink() == 0 {
+                self.files.insert(file.ino(), file.blocks() * 512);
+            } else if file.file_type().is_socket() {
+                self.sockets.insert(file.ino());
+            }
+        }
+    }
+
+    fn look_at_mapped(&mut self, thread: Pid, folder: &Path) {
+        let maps = fs::read_to_string(format!("/proc/{thread}/maps")).unwrap_or_default();
+        for Mapped { inode, path, addresses, end } in maps.lines().filter_map(Mapped::of) {
+            let is_memory = MEMORY.iter().any(|name| path.starts_with(name));
+            let is_file = !self.files.contains_key(&inode) && Path::new(path).starts_with(folder);
+            // Only root may ask how large it really is.
+            let file = fs::metadata(format!("/proc/{thread}/map_files/{addresses}"));
+            let bytes = file.map(|file| if file.nlink() == 0 { file.blocks() * 512 } else { 0 });
+            if is_memory {
+                let bytes = bytes.unwrap_or(end);
+                let known = self.memory.entry(inode).or_default();
+                *known = bytes.max(*known);
+            } else if is_file {
+                match bytes {
+                    Ok(bytes) => drop(self.files.insert(inode, bytes)),
+                    Err(_) => drop(self.unasked.insert(inode)),
+                }
+            }
+        }
+    }
+}
+
+/// How the kernel calls memory that several processes may share.
+const MEMORY: [&str; 3] = ["/dev/zero", "/memfd:", "/SYSV"];
+
+/// A line of `/proc/PID/maps` about something that has no name any more.
+struct Mapped<'a> {
+    addresses: String,
+    /// How far into it this mapping goes.
+    end: u64,
+    inode: u64,
+    path: &'a str,
+}
+
+impl Mapped<'_> {
+    fn of(line: &str) -> Option<Mapped<'_>> {
+        let path = line.strip_suffix(" (deleted)")?;
+        let mut parts = path.splitn(6, ' ');
+        let (first, last) = parts.next()?.split_once('-')?;
+        let hex = |text| u64::from_str_radix(text, 16).ok();
+        let (first, last) = (hex(first)?, hex(last)?);
+        let end = hex(parts.nth(1)?)? + (last - first);
+        let inode = parts.nth(1)?.parse().ok()?;
+        let path = parts.next()?.trim_start();
+        Some(Mapped { addresses: format!("{first:x}-{last:x}"), end, inode, path })
+    }
 }

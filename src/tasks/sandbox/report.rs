@@ -36,15 +36,18 @@ pub enum Cut {
     Files,
     /// Folders within folders without end.
     Depth,
+    /// A folder into which nobody can look.
+    Closed,
 }
 
-const CUTS: [(Cut, &str); 6] = [
+const CUTS: [(Cut, &str); 7] = [
     (Cut::Time, "time"),
     (Cut::Processes, "processes"),
     (Cut::Memory, "memory"),
     (Cut::Bytes, "bytes"),
     (Cut::Files, "files"),
     (Cut::Depth, "depth"),
+    (Cut::Closed, "closed"),
 ];
 
 impl fmt::Display for Report {

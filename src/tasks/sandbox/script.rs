@@ -10,7 +10,7 @@ use crate::tasks::limits::{
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::{set_dumpable, set_no_new_privs, set_pdeathsig};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setsid, setuid};
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -37,6 +37,9 @@ pub fn script(order: &Order) -> String {
 }
 
 fn prepare(order: &Order) -> Result<(), String> {
+    // The guard waits for some signals by blocking them, and who follows it would block them too.
+    let signals = SigSet::empty().thread_set_mask();
+    signals.map_err(|error| format!("cannot let signals through: {error}"))?;
     // Its own session, and so its own process group: no Ctrl-C and no terminal reach it.
     setsid().map_err(|error| format!("cannot begin a session: {error}"))?;
     // While we may still enter every folder above it.

@@ -14,6 +14,9 @@ use crate::tasks::tree;
 use nix::unistd::{Gid, Uid};
 use place::Place;
 use result::Found;
+
+pub(super) use place::MARK;
+pub use result::excuse;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -98,6 +101,13 @@ impl Workshop {
         self.means = trial::means(&mut self)?;
         trial::run(&self)?;
         Ok(self)
+    }
+
+    /// Removes what a peer left that was killed. Only while nobody else works in the folder.
+    pub fn tidy(&self) {
+        if !self.keep {
+            place::remove_left(&self.folder, &self.trace);
+        }
     }
 
     /// Runs the task in the ZIP at `archive` and writes the result ZIP to `result`. Ends early when
@@ -239,6 +249,7 @@ fn failure(ending: &Ending, timeout_ms: u64) -> Option<String> {
         }
         (_, _, Some(Cut::Files)) => Some(format!("more than {ENTRIES_MAX} files")),
         (_, _, Some(Cut::Depth)) => Some(format!("folders within folders, {DEPTH_MAX} deep")),
+        (_, _, Some(Cut::Closed)) => Some("a folder that cannot be looked into".to_owned()),
         (_, Some(signal), _) => Some(format!("killed by {}", signal_name(signal))),
         (None, None, None) => Some("killed".to_owned()),
     }

@@ -6,12 +6,15 @@ use crate::net::trace::Trace;
 use crate::tasks::limits::FOLDERS_MAX;
 use crate::tasks::tree;
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Marks a folder as one that we made, and may therefore remove. Locked while it is in use.
-const MARK: &str = ".malha";
+pub const MARK: &str = ".malha";
+
+/// What the mark of a folder says that was kept on purpose.
+const KEPT: &[u8] = b"kept\n";
 
 /// A task's folder. Removed when dropped, unless it is to be kept.
 #[derive(Debug)]
@@ -62,12 +65,12 @@ impl Place {
     }
 }
 
-/// Makes the folder; none if it is in use. One that was left behind is removed first, but only if
-/// it is ours: a task may be called as a folder that a person has there.
+/// Makes the folder; none if it is in use, or not ours: a task may be called as a folder that a
+/// person has there. One that was left behind is removed first.
 fn claim(path: &Path) -> io::Result<Option<File>> {
     if path.symlink_metadata().is_ok() {
-        let lock = File::open(path.join(MARK)).map_err(|_| ErrorKind::AlreadyExists)?;
-        if lock.try_lock().is_err() {
+        let lock = File::open(path.join(MARK));
+        if !lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
             return Ok(None);
         }
         tree::remove(path)?;
@@ -80,12 +83,34 @@ fn claim(path: &Path) -> io::Result<Option<File>> {
     Ok(Some(lock))
 }
 
+/// Removes the folders that were left behind, and not on purpose.
+pub fn remove_left(work: &Path, trace: &Trace) {
+    let Ok(entries) = fs::read_dir(work) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if is_left(&path)
+            && let Err(error) = tree::remove(&path)
+        {
+            trace.warn(format_args!("cannot remove {}: {error}", path.display()));
+        }
+    }
+}
+
+fn is_left(path: &Path) -> bool {
+    let (own, mark) = (path.symlink_metadata(), path.join(MARK));
+    let is_marked = mark.symlink_metadata().is_ok_and(|mark| mark.is_file() && mark.len() == 0);
+    let is_in_use = || !File::open(&mark).is_ok_and(|mark| mark.try_lock().is_ok());
+    own.is_ok_and(|own| own.is_dir()) && is_marked && !is_in_use()
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         // By word and not by closing: another thread may be starting a process, which has all that
         // is open until it becomes another program.
         let _ = self.lock.unlock();
         if self.keep {
+            // So that no later peer takes it for one that was left. It is a person's now, who may
+            // have removed it already.
+            let _ = self.lock.write_all(KEPT);
             return;
         }
         if let Err(error) = tree::remove(&self.path) {

@@ -51,6 +51,14 @@ impl Mark {
     }
 }
 
+/// The result of a task that could not be run: why not, and nothing else.
+pub fn excuse(task: &str, why: &str) -> io::Result<Vec<u8>> {
+    let mut writer = Writer::to(Vec::new(), RESULT_BYTES_MAX);
+    let status = format!("{:#}\n", json!({ "task": task, "failure": why }));
+    writer.add(STATUS, &mut status.as_bytes())?;
+    writer.finish()
+}
+
 impl<'a> Found<'a> {
     /// Nothing found yet.
     pub fn new(task: &'a str, place: &Place) -> Found<'a> {
@@ -120,7 +128,7 @@ impl<'a> Found<'a> {
         }
         let status = format!("{:#}\n", self.status());
         writer.add(STATUS, &mut status.as_bytes())?;
-        writer.finish()
+        writer.finish().map(drop)
     }
 
     fn add_files(&mut self, home: &Path, writer: &mut Writer) -> io::Result<()> {
@@ -132,6 +140,9 @@ impl<'a> Found<'a> {
         let (mut files, mut bytes) = (0, 0);
         tree::walk(home, &mut |seen| {
             if seen.kind() == Kind::Folder || self.before.get(seen.path) == Some(&Mark::of(seen)) {
+                if seen.is_closed {
+                    self.skip(seen.path, "it cannot be read");
+                }
                 return Ok(ControlFlow::Continue(()));
             }
             files += 1;

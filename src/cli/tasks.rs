@@ -22,7 +22,6 @@ use crate::tasks::limits::{
 use crate::tasks::pages;
 use crate::tasks::server::{Config, Server, Watch};
 use crate::tasks::state::{Setup, State};
-use crate::tasks::store;
 use crate::tasks::token::Token;
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
@@ -155,10 +154,6 @@ impl MasterArgs {
         let listen = self.listen.resolve()?;
         if let Some(addr) = listen.iter().find(|addr| !self.trust.allows(addr.ip())) {
             refuse::<MasterArgs>(format!("{addr} {NEEDS_TRUST}"));
-        }
-        if store::are_one(&self.tasks, &self.results)? {
-            let (tasks, results) = (self.tasks.display(), self.results.display());
-            refuse::<MasterArgs>(format!("--tasks {tasks} and --results {results} are one folder"));
         }
         let discovery = self.discovery(&listen)?;
         let running = Running::start(self.common.trace)?;

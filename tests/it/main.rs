@@ -71,6 +71,7 @@ mod tasks_random;
 mod tasks_sandbox;
 mod tasks_state;
 mod tasks_store;
+mod tasks_terminal;
 mod tasks_work;
 mod tasks_zip;
 mod tidy;

@@ -54,7 +54,7 @@ fn what_is_refused_leaves_the_connection_open() {
     assert_eq!(peer.submits("a.zip", b"good"), ok());
 }
 
-/// Before the token nothing is kept; so what began before it is not kept at all, wherever it is cut.
+/// Before the token nothing is kept; so what began before it is not kept, wherever it is cut.
 #[test]
 fn of_a_result_that_began_before_the_token_no_half_is_kept() {
     let cuts: Vec<(usize, String)> =

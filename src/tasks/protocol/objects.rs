@@ -274,8 +274,8 @@ impl Objects {
     }
 }
 
-/// Whether that is JSON by its grammar, though nothing here can hold what it says: half of a pair of
-/// surrogates, or a number without end. With others for each of these it must be read.
+/// Whether that is JSON by its grammar, though nothing here can hold what it says: half of a pair
+/// of surrogates, or a number without end. With others in their place it must be read.
 fn is_json(head: &[u8]) -> bool {
     let (mut plain, mut rest) = (Vec::with_capacity(head.len()), head);
     let mut is_text = false;

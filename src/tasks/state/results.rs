@@ -48,8 +48,8 @@ impl State {
         }
     }
 
-    /// The task that a result of this name belongs to. Where several have such a name, it is the one
-    /// that its peer was given.
+    /// The task that a result of this name belongs to. Where several have such a name, it is the
+    /// one that its peer has.
     fn meant(&self, peer: &PeerId, name: &Name) -> Option<Name> {
         let tasks = || name.tasks().filter(|name| self.table.tasks().contains_key(name));
         let mut held = tasks().filter(|name| self.table.is_held(name, peer));

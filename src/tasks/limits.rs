@@ -19,6 +19,9 @@ pub const SPOOL_LARGE_BYTES: usize = 1024 * 1024;
 /// of the work of as much in pieces of 48 KiB, because it reserves less often and in larger pages;
 /// more at once falls out of the processor's cache.
 pub const SPOOL_BYTES: usize = 512 * 1024;
+/// So many archives at a time; others go on in small pieces. No disk is faster for more, and who
+/// sends a lot and does not go on holds little.
+pub const SPOOLS_LARGE_MAX: usize = 32;
 /// An archive that says only why a task failed.
 pub const NOTE_BYTES_MAX: u64 = 64 * 1024;
 /// How much of a long message makes a sign that its sender lives, or its reader, in bytes. Slower

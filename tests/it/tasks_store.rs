@@ -3,6 +3,7 @@
 use crate::folder::Folder;
 use crate::harness::{Program, run, until};
 use crate::tasks_live::{MALHA, Master, Wild, folder, ok, put, result, results, task};
+use malha::tasks::limits::{SPOOL_FIRST_BYTES, SPOOL_LARGE_BYTES, SPOOLS_LARGE_MAX};
 use malha::tasks::protocol::Name;
 use malha::tasks::store::{Job, Spools, Store};
 use serde_json::json;
@@ -215,6 +216,28 @@ fn archives_that_do_not_go_on_cost_little_memory() {
     }
     let id = spool.finish().unwrap();
     assert_eq!(fs::read(spools.path(id)).unwrap(), vec![7; pushed as usize]);
+}
+
+/// Nor do many of them who have sent a lot.
+#[test]
+fn few_archives_at_a_time_are_kept_in_large_pieces() {
+    let folder = Folder::new();
+    let spools = Spools::new(folder.path(), false);
+    let mut all: Vec<_> = (0..SPOOLS_LARGE_MAX + 8).map(|_| spools.begin()).collect();
+    let size = 2 * SPOOL_LARGE_BYTES - 1;
+    all.iter_mut().for_each(|spool| spool.push(&vec![7; size]));
+    let held = |entry: fs::DirEntry| size - entry.metadata().unwrap().len() as usize;
+    let held: Vec<usize> = fs::read_dir(folder.path()).unwrap().flatten().map(held).collect();
+    let large = held.iter().filter(|held| **held >= SPOOL_FIRST_BYTES).count();
+    assert_eq!((held.len(), large), (SPOOLS_LARGE_MAX + 8, SPOOLS_LARGE_MAX));
+    // Whoever is gone makes room.
+    all.truncate(1);
+    let mut next = spools.begin();
+    next.push(&vec![7; size]);
+    let left = fs::read_dir(folder.path()).unwrap().flatten();
+    assert!(
+        left.map(|entry| entry.metadata().unwrap().len()).all(|len| len < size as u64 - 70_000)
+    );
 }
 
 /// Such a task can reach nobody: it is set aside at once, and the others go on.

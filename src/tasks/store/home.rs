@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 /// Where results arrive, within `results/`: on the same file system. No task's name begins with a
 /// dot.
 const INCOMING: &str = ".incoming";
-const ANOTHER: &str = "another master does";
 
 /// A master's folder of results.
 #[derive(Debug)]
@@ -32,7 +31,8 @@ impl Home {
     /// Takes the folder, and removes what a master that was killed has left where archives arrive.
     pub(super) fn open(results: &Path) -> io::Result<Home> {
         let incoming = results.join(INCOMING);
-        let lock = take(results, &incoming)?;
+        let another = || io::Error::other("another master does");
+        let lock = take(results, &incoming)?.ok_or_else(another)?;
         let held = Mutex::new(Held { lock, gone: None });
         Ok(Home { results: results.to_owned(), incoming, held })
     }
@@ -42,7 +42,9 @@ impl Home {
         let mut held = self.held.lock();
         if !is_same(&held.lock, &self.results)? {
             fs::create_dir_all(&self.results)?;
-            held.lock = take(&self.results, &self.incoming)?;
+            let shown = self.results.display();
+            let another = || io::Error::other(format!("another master works in {shown}"));
+            held.lock = take(&self.results, &self.incoming)?.ok_or_else(another)?;
             held.gone = Some(self.results.clone());
         } else if !self.incoming.is_dir() {
             fs::create_dir(&self.incoming)?;
@@ -68,8 +70,9 @@ impl Drop for Home {
     }
 }
 
-fn take(results: &Path, incoming: &Path) -> io::Result<File> {
-    let lock = lock(results)?.ok_or_else(|| io::Error::other(ANOTHER))?;
+/// None: another master has it.
+fn take(results: &Path, incoming: &Path) -> io::Result<Option<File>> {
+    let Some(lock) = lock(results)? else { return Ok(None) };
     let (ours, other) = look(incoming)?;
     if let Some(path) = other {
         return Err(in_the_way(&path));
@@ -77,7 +80,7 @@ fn take(results: &Path, incoming: &Path) -> io::Result<File> {
     ours.iter().try_for_each(fs::remove_file)?;
     match fs::create_dir(incoming) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(lock),
+        _ => Ok(Some(lock)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Archives that arrive: each in a temporary file, and in memory only a piece at a time.
 
 use super::home::Home;
-use crate::tasks::limits::{SPOOL_BYTES, SPOOL_FIRST_BYTES, SPOOL_LARGE_BYTES};
+use crate::net::accept::{Seat, Seats};
+use crate::tasks::limits::{SPOOL_BYTES, SPOOL_FIRST_BYTES, SPOOL_LARGE_BYTES, SPOOLS_LARGE_MAX};
 use crate::tasks::protocol::SpoolId;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,8 @@ pub struct Spools {
     folder: Arc<Path>,
     last: Arc<AtomicU64>,
     is_synced: bool,
+    /// Places for those that are kept in large pieces.
+    large: Seats,
     /// Of a master: what is made again if it is gone.
     home: Option<Arc<Home>>,
 }
@@ -22,7 +25,8 @@ pub struct Spools {
 impl Spools {
     /// Archives arrive in `folder`, and are on disk before they count as arrived if `is_synced`.
     pub fn new(folder: &Path, is_synced: bool) -> Spools {
-        Spools { folder: folder.into(), last: Arc::default(), is_synced, home: None }
+        let large = Seats::new(SPOOLS_LARGE_MAX);
+        Spools { folder: folder.into(), last: Arc::default(), is_synced, large, home: None }
     }
 
     /// The same of a master.
@@ -48,18 +52,14 @@ impl Spools {
     /// A new one.
     pub fn begin(&self) -> Spool {
         let (id, spools) = (self.next(), self.clone());
-        Spool { spools, id, buffer: Vec::new(), written: 0, file: Ok(None), is_kept: false }
+        let (buffer, file) = (Vec::new(), Ok(None));
+        Spool { spools, id, buffer, written: 0, seat: None, file, is_kept: false }
     }
 
     fn create(&self, id: SpoolId) -> io::Result<File> {
-        let create = || File::options().write(true).create_new(true).open(self.path(id));
-        match (create(), &self.home) {
-            (Err(error), Some(home)) if error.kind() == ErrorKind::NotFound => {
-                home.ensure()?;
-                create()
-            }
-            (created, _) => created,
-        }
+        // Not in a folder that is another master's by now.
+        self.home.as_ref().map_or(Ok(()), |home| home.ensure())?;
+        File::options().write(true).create_new(true).open(self.path(id))
     }
 }
 
@@ -71,6 +71,8 @@ pub struct Spool {
     /// What is not written yet: at most [`SPOOL_BYTES`].
     buffer: Vec<u8>,
     written: usize,
+    /// It is kept in large pieces.
+    seat: Option<Seat>,
     file: io::Result<Option<File>>,
     is_kept: bool,
 }
@@ -79,8 +81,7 @@ impl Spool {
     /// Takes in more of it. An error is told at the end.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while self.file.is_ok() && !bytes.is_empty() {
-            let is_large = self.written >= SPOOL_LARGE_BYTES;
-            let room = if is_large { SPOOL_BYTES } else { SPOOL_FIRST_BYTES };
+            let room = if self.seat.is_some() { SPOOL_BYTES } else { SPOOL_FIRST_BYTES };
             let (fits, rest) = bytes.split_at(bytes.len().min(room - self.buffer.len()));
             self.buffer.extend_from_slice(fits);
             if self.buffer.len() == room {
@@ -118,6 +119,9 @@ impl Spool {
         };
         self.written += self.buffer.len();
         self.buffer.clear();
+        if self.seat.is_none() && self.written >= SPOOL_LARGE_BYTES {
+            self.seat = self.spools.large.take();
+        }
         if let Err(error) = written {
             self.file = Err(error);
         }

@@ -172,6 +172,29 @@ fn results_that_another_master_has_made_again_are_left_to_it() {
     assert_eq!(result(&folder, "a.zip"), b"second");
 }
 
+/// Nor does the first take anything of the second's away when it throws its own away.
+#[test]
+fn two_masters_never_have_archives_of_one_number() {
+    let folder = folder(&[("a.zip", &task("um"))]);
+    let mut first = Master::start(&folder, &[]);
+    let mut begun = Wild::connect(first.addr, "p");
+    let head = "{\"action\":\"SUBMIT_RESULT\",\"peer_id\":\"p\",\"result_data\":\"";
+    begun.says(format!("{head}{}", "A".repeat(100_000)).as_bytes());
+    until("half an archive", || (folder.names("results/.incoming").len() == 1).then_some(()));
+    fs::remove_dir_all(folder.path().join("results")).unwrap();
+    let second = Master::start(&folder, &[]);
+    let mut peer = Wild::connect(second.addr, "q");
+    peer.gets();
+    let mut failed = peer.result("a.zip", b"output");
+    failed["failed"] = json!("why");
+    assert_eq!(peer.asks(&failed), ok());
+    assert_eq!(folder.names("results/.incoming").len(), 1);
+    drop(begun);
+    first.program.signal("-INT");
+    first.program.exits(0);
+    assert_eq!(folder.names("results/.incoming").len(), 1, "the output that the second keeps");
+}
+
 /// What a person keeps under that name is no archive of ours.
 #[test]
 fn what_is_not_the_masters_is_not_removed() {

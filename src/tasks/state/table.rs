@@ -210,6 +210,7 @@ impl Table {
     /// The time of a task's lease is over, and what its peer says of it may be on its way.
     pub(super) fn expect_late(&mut self, name: &Name, now: Millis) {
         let Some(task) = self.tasks.get_mut(name) else { return };
+        task.late.retain(|(_, until)| *until > now);
         if let Status::Leased(lease) = &task.status {
             task.late.push((lease.peer.clone(), now.plus(LATE_MS)));
         }

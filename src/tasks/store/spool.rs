@@ -7,6 +7,7 @@ use crate::tasks::protocol::SpoolId;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +32,10 @@ impl Spools {
 
     /// The same of a master.
     pub(super) fn at(home: &Arc<Home>) -> Spools {
-        Spools { home: Some(Arc::clone(home)), ..Spools::new(&home.incoming, true) }
+        // Two masters that live have no number in common. One of them may have lost its folder to
+        // the other, and must not throw away there what it once had here.
+        let last = Arc::new(AtomicU64::new(u64::from(process::id()) << 32));
+        Spools { home: Some(Arc::clone(home)), last, ..Spools::new(&home.incoming, true) }
     }
 
     /// Where an archive is.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::net::counters;
 use crate::net::failure::Failure;
-use crate::net::limits::LINES_MAX;
+use crate::net::limits::{LINES_MAX, SCREEN_END_MS_MAX};
 use crate::net::lines::{self, Typed};
 use crate::net::progress;
 use crate::net::stop::stop_pair;
@@ -22,7 +22,6 @@ use crate::tasks::limits::{
 use crate::tasks::pages;
 use crate::tasks::server::{Config, Server, Watch};
 use crate::tasks::state::{Setup, State};
-use crate::tasks::store;
 use crate::tasks::token::Token;
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
@@ -33,6 +32,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tasks {
@@ -156,10 +156,6 @@ impl MasterArgs {
         if let Some(addr) = listen.iter().find(|addr| !self.trust.allows(addr.ip())) {
             refuse::<MasterArgs>(format!("{addr} {NEEDS_TRUST}"));
         }
-        if store::are_one(&self.tasks, &self.results)? {
-            let (tasks, results) = (self.tasks.display(), self.results.display());
-            refuse::<MasterArgs>(format!("--tasks {tasks} and --results {results} are one folder"));
-        }
         let discovery = self.discovery(&listen)?;
         let running = Running::start(self.common.trace)?;
         let server = Server::bind(self.config(&running, listen)?)?;
@@ -265,10 +261,15 @@ fn serve(
     lines::read_plainly(take).map_err(Failure::from_io("cannot read the console".to_owned()))?;
     let (board, window) = Board::new(progress::bar(0), running.screen.clone());
     let (over, is_over) = stop_pair();
-    thread::scope(|scope| {
-        let what = || "cannot start".to_owned();
-        threads::spawn(scope, "board".to_owned(), move || board.run(&typed, &is_over))
-            .map_err(Failure::from_io(what()))?;
+    let what = || "cannot start".to_owned();
+    let (shown_in, shown) = bounded::<()>(0);
+    // Not joined: a terminal that takes nothing may hold it for as long as the process lives.
+    threads::detach("board", move || {
+        let _shown = shown_in;
+        board.run(&typed, &is_over);
+    })
+    .map_err(Failure::from_io(what()))?;
+    let outcome = thread::scope(|scope| {
         let mut watches: Vec<&dyn Watch> = vec![&window];
         let site = match page {
             Some(page) => {
@@ -280,10 +281,12 @@ fn serve(
             None => None,
         };
         watches.extend(site.as_ref().map(|(_, view)| view as &dyn Watch));
-        let outcome = server.serve(&running.stop, announcer, &watches);
-        drop(over);
-        outcome
-    })
+        server.serve(&running.stop, announcer, &watches)
+    });
+    drop(over);
+    // Until it drops its end. Its last word is that the bar is gone.
+    let _ = shown.recv_timeout(Duration::from_millis(SCREEN_END_MS_MAX));
+    outcome
 }
 
 #[derive(Debug, Args)]

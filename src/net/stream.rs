@@ -33,6 +33,9 @@ pub trait Decode: Send {
     /// The silence has lasted that long, or the stream has ended: what waits for more is all.
     fn silence(&mut self) {}
 
+    /// A message that was given will be heard by nobody.
+    fn lose(&mut self, _message: Self::Message) {}
+
     /// Whether something changed that must be told, though no message came with it. Asked once
     /// after each read.
     fn has_news(&mut self) -> bool {
@@ -60,6 +63,14 @@ pub struct Reader<D: Decode> {
     yielders: Seats,
     /// The socket does not block at the moment.
     polls: bool,
+}
+
+impl<D: Decode> Drop for Reader<D> {
+    fn drop(&mut self) {
+        if let Some(message) = self.ahead.take() {
+            self.decoder.lose(message);
+        }
+    }
 }
 
 impl<D: Decode> Reader<D> {

@@ -4,6 +4,7 @@ use crate::tasks::limits::NEWS_MS;
 use crate::tasks::protocol::SpoolId;
 use crate::tasks::protocol::objects::{Object, Objects, Step};
 use crate::tasks::store::{Spool, Spools};
+use serde_json::{Map, Value};
 use std::time::{Duration, Instant};
 
 /// A stream of messages.
@@ -61,6 +62,28 @@ impl Arrival {
                 }
             }
         }
+    }
+
+    /// What `make` makes of what has arrived. An archive that `held` does not find in it is thrown
+    /// away: whoever is let in could fill the disk with such.
+    pub fn message<M>(
+        &self,
+        object: Object,
+        archive: Option<Result<SpoolId, String>>,
+        make: impl FnOnce(Object, Option<Result<SpoolId, String>>) -> M,
+        held: impl FnOnce(&M) -> Option<SpoolId>,
+    ) -> M {
+        let came = archive.as_ref().and_then(|archive| archive.as_ref().ok()).copied();
+        let message = make(object, archive);
+        if let Some(spool) = came.filter(|_| held(&message).is_none()) {
+            self.spools.discard(spool);
+        }
+        message
+    }
+
+    /// The fields of a message that was too long, as far as they are known.
+    pub fn beginning(&mut self) -> Option<Map<String, Value>> {
+        self.objects.beginning()
     }
 
     /// Keeps nothing of the archive that is on its way.

@@ -10,11 +10,20 @@ pub const NESTED_MAX: usize = 32;
 pub const TEXT_BYTES: usize = 64 * 1024;
 /// An archive's bytes that make so much text, so they are encoded at once.
 pub const PIECE_BYTES: usize = TEXT_BYTES / 4 * 3;
-/// Decoded bytes that are kept before they are written to a file, and how many are written at
-/// once. A small archive takes one write. Of a large one, ext4 takes in 512 KiB at once with two
-/// thirds of the work of as much in pieces of 48 KiB, because it reserves less often and in larger
-/// pages; more at once falls out of the processor's cache.
+/// Decoded bytes that are kept before they are written to a file. A small archive takes one write;
+/// and who begins one and does not go on holds no more than this.
+pub const SPOOL_FIRST_BYTES: usize = 64 * 1024;
+/// An archive of which so much has come is a large one.
+pub const SPOOL_LARGE_BYTES: usize = 1024 * 1024;
+/// And of such so many bytes are kept, and written at once. ext4 takes in 512 KiB with two thirds
+/// of the work of as much in pieces of 48 KiB, because it reserves less often and in larger pages;
+/// more at once falls out of the processor's cache.
 pub const SPOOL_BYTES: usize = 512 * 1024;
+/// So many archives at a time; others go on in small pieces. No disk is faster for more, and who
+/// sends a lot and does not go on holds little.
+pub const SPOOLS_LARGE_MAX: usize = 32;
+/// An archive that says only why a task failed.
+pub const NOTE_BYTES_MAX: u64 = 64 * 1024;
 /// How much of a long message makes a sign that its sender lives, or its reader, in bytes. Slower
 /// than 4 KiB a second is no life.
 pub const NEWS_BYTES: u64 = 64 * 1024;
@@ -50,6 +59,14 @@ pub const HEARTBEAT_MS: u64 = 5_000;
 pub const SILENT_MS_MAX: u64 = 15_000;
 /// A task's lease, unless `--task-timeout` says otherwise (spec: Master).
 pub const TASK_MS_MAX: u64 = 600_000;
+/// How much longer the master waits than a task may take, and
+pub const LEASE_MORE_MS: u64 = 5_000;
+/// at most so much of that: what a peer has just cut at the same limit is still to be packed and
+/// sent.
+pub const LEASE_MORE_SHARE: u64 = 10;
+/// For so long what a peer says of a task counts for the lease of it that its time has ended, not
+/// for one that it was given since.
+pub const LATE_MS: u64 = 60_000;
 /// The longest that `--task-timeout` takes: a week.
 pub const TASK_MS_LIMIT: u64 = 7 * 86_400_000;
 /// How often a task may be lost or fail, unless `--attempts` says otherwise (spec: Master).
@@ -185,6 +202,7 @@ pub const TIMEOUT_MS: u64 = 600_000;
 
 const _: () = assert!(LOOK_MS < LOOK_MS_MAX);
 const _: () = assert!(TEXT_BYTES.is_multiple_of(4));
+const _: () = assert!(SPOOL_LARGE_BYTES.is_multiple_of(SPOOL_FIRST_BYTES));
 const _: () = assert!(HEARTBEAT_MS * 2 < SILENT_MS_MAX);
 const _: () = assert!(NEWS_MS < SILENT_MS_MAX);
 const _: () = assert!(PAUSE_MS_MIN < PAUSE_MS_MAX);

@@ -189,6 +189,9 @@ fn names_that_lead_elsewhere_are_refused() {
     ] {
         assert!(Name::plain(name).is_err(), "{name:?}");
     }
+    for (name, word) in [("a.zip", "a.zip"), ("a b=\"c\".zip", "\"a b=\\\"c\\\".zip\"")] {
+        assert_eq!(Name::plain(name).unwrap().word(), word);
+    }
     let tasks = |name| Name::plain(name).unwrap().tasks().map(|n| n.text().to_owned());
     assert_eq!(tasks("a.zip").collect::<Vec<_>>(), ["a.zip"]);
     assert_eq!(

@@ -53,8 +53,7 @@ fn what_is_refused_leaves_the_connection_open() {
     assert_eq!(peer.submits("a.zip", b"good"), ok());
 }
 
-/// Before the token nothing is kept; so what began before it is not kept at all, wherever it is
-/// cut.
+/// Before the token nothing is kept; so what began before it is not kept, wherever it is cut.
 #[test]
 fn of_a_result_that_began_before_the_token_no_half_is_kept() {
     let cuts: Vec<(usize, String)> =
@@ -109,6 +108,48 @@ fn what_is_no_json_is_said_and_ends_the_connection() {
     master.program.signal("-INT");
     let (code, _, err) = master.program.ends();
     assert_eq!((code, err), (Some(0), vec!["broken-streams=7".to_owned()]));
+}
+
+/// JSON that we cannot take in, for all that we know where it ends.
+#[test]
+fn json_that_says_too_much_costs_no_connection() {
+    let folder = folder(&[("a.zip", &task("um"))]);
+    let master = Master::start(&folder, &[]);
+    let mut peer = Wild::connect(master.addr, "p");
+    for more in ["\"\\udcff\"", "1e999999", "[{\"\\ud800\":-0.5E+400}]", "\"\\ud800\\u0041\""] {
+        peer.says(
+            format!("{{\"action\":\"HEARTBEAT\",\"peer_id\":\"p\",\"x\":{more}}}").as_bytes(),
+        );
+        assert_eq!(peer.hears()["message"], "a text or a number that is none", "{more}");
+    }
+    assert_eq!(peer.acts("HEARTBEAT")["status"], "ALIVE");
+}
+
+/// Whatever is said of why it failed, it is no result.
+#[test]
+fn a_failure_need_not_be_text() {
+    for (failed, why) in [(json!(true), "true"), (json!(7), "7"), (json!(""), "no reason given")] {
+        let folder = folder(&[("a.zip", &task("um"))]);
+        let mut master = Master::start(&folder, &["--until-done", "--attempts", "1"]);
+        let mut peer = Wild::connect(master.addr, "p");
+        peer.gets();
+        let mut result = peer.result("a.zip", b"output");
+        result["failed"] = failed;
+        assert_eq!(peer.asks(&result), ok());
+        master.program.prints(&format!("failed a.zip: {why}"));
+        master.program.exits(1);
+        assert_eq!(results(&folder), Vec::<String>::new());
+    }
+    for failed in [json!(null), json!(false)] {
+        let folder = folder(&[("a.zip", &task("um"))]);
+        let master = Master::start(&folder, &[]);
+        let mut peer = Wild::connect(master.addr, "p");
+        peer.gets();
+        let mut result = peer.result("a.zip", b"output");
+        result["failed"] = failed;
+        assert_eq!(peer.asks(&result), ok());
+        assert_eq!(results(&folder), ["a.zip"]);
+    }
 }
 
 #[test]

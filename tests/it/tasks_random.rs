@@ -24,7 +24,8 @@ fn play(stage: &mut Stage, open: &mut BTreeMap<u64, u64>, last: &mut u64, step: 
         0 | 1 => stage.asks_if_free(conn, vec![Question::RequestTask(peer.into())]),
         2 | 3 => {
             let result = stage.result(peer, task, None);
-            stage.asks_if_free(conn, vec![result, Question::RequestTask(peer.into())]);
+            let more = stage.result(peer, "c.zip", (who % 2 == 0).then_some("why"));
+            stage.asks_if_free(conn, vec![result, Question::RequestTask(peer.into()), more]);
         }
         4 => {
             let failed = stage.result(peer, task, Some("why"));

@@ -232,7 +232,7 @@ fn a_lease_ends_with_its_connection_with_silence_and_with_its_time() {
         stage.passes(10_000);
         stage.ask(2, Question::Heartbeat("r".into()));
     }
-    stage.passes(0);
+    stage.passes(5_000);
     assert!(matches!(stage.is("a.zip"), Status::Failed), "lost for the third time");
     assert_eq!(stage.jobs, [(name("a.zip"), None, Place::Failed)]);
     stage.disk(true);

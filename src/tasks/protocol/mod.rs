@@ -38,6 +38,8 @@ pub enum Question {
     SubmitResult(Submission),
     /// It will not finish this task (ours; the spec has no word for it).
     ReturnTask(PeerId, Name),
+    /// It has worked, and what it sends of this task is longer than a message.
+    TooLong(PeerId, Name),
     /// JSON that asks nothing we know, and why.
     Unknown(String),
     /// No JSON: the last of its connection.
@@ -90,6 +92,22 @@ pub enum Answer {
 }
 
 impl Question {
+    /// What was too long, if so much of it had come by then that it can be told.
+    pub fn too_long(fields: &Map<String, Value>) -> Option<Question> {
+        let is_result = string(fields, "action") == Some("SUBMIT_RESULT");
+        let name = string(fields, "result_name").and_then(|name| Name::plain(name).ok());
+        let question = Question::TooLong(peer(fields).ok()?, name?);
+        is_result.then_some(question)
+    }
+
+    /// The archive that belongs to it.
+    pub fn archive(&self) -> Option<SpoolId> {
+        match self {
+            Question::SubmitResult(submission) => submission.archive.as_ref().ok().copied(),
+            _ => None,
+        }
+    }
+
     /// What an object asks. `archive` is what became of its archive.
     pub fn of(object: Object, archive: Option<Result<SpoolId, String>>) -> Question {
         let Object { mut fields, text } = object;
@@ -118,7 +136,7 @@ impl Question {
                     peer,
                     name: Name::plain(string(&fields, "result_name").unwrap_or_default()),
                     archive,
-                    failed: string(&fields, "failed").map(reason),
+                    failed: failure(&fields),
                 }),
                 (Some(false), _) => Question::Unknown("the result is not base64".to_owned()),
                 _ => Question::Unknown("there is no result_data".to_owned()),
@@ -142,6 +160,16 @@ fn string<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 
 fn owned(fields: &Map<String, Value>, name: &str) -> Option<String> {
     string(fields, name).map(str::to_owned)
+}
+
+/// Why a task failed, if it did: whatever is said there.
+fn failure(fields: &Map<String, Value>) -> Option<String> {
+    match fields.get("failed")? {
+        Value::Null | Value::Bool(false) => None,
+        Value::String(why) if why.is_empty() => Some("no reason given".to_owned()),
+        Value::String(why) => Some(reason(why)),
+        other => Some(reason(&other.to_string())),
+    }
 }
 
 /// A reason, cut to what is worth keeping.

@@ -1,6 +1,7 @@
 //! Names of tasks and peers, and which of them are refused.
 
 use crate::tasks::limits::TASK_NAME_BYTES_MAX;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,6 +32,12 @@ impl Name {
     /// As text.
     pub fn text(&self) -> &str {
         &self.0
+    }
+
+    /// As one word of the trace: quoted where it has spaces.
+    pub fn word(&self) -> Cow<'_, str> {
+        let is_odd = |c: char| c.is_whitespace() || c.is_control() || c == '"' || c == '=';
+        if self.0.contains(is_odd) { format!("{:?}", self.0).into() } else { (*self.0).into() }
     }
 
     /// The names that a result of this name may belong to, the likeliest first.

@@ -35,6 +35,7 @@ const TOO_DEEP: &str = "nested too deeply";
 const TOO_LONG: &str = "the message is too long";
 const HEAD_TOO_LONG: &str = "a field is too long";
 const TWICE: &str = "the archive is there twice";
+const NOT_READ: &str = "a text or a number that is none";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -68,6 +69,8 @@ pub struct Objects {
     text: Text,
     had_text: Option<bool>,
     flaw: Option<&'static str>,
+    /// What had come of a message before it was too long.
+    beginning: Option<Map<String, Value>>,
     is_broken: bool,
 }
 
@@ -88,6 +91,7 @@ impl Objects {
             text: Text::default(),
             had_text: None,
             flaw: None,
+            beginning: None,
             is_broken: false,
         }
     }
@@ -105,6 +109,11 @@ impl Objects {
             self.news_at = self.size + NEWS_BYTES;
         }
         has
+    }
+
+    /// The fields of a message that was too long, if what came before its long string tells them.
+    pub fn beginning(&mut self) -> Option<Map<String, Value>> {
+        self.beginning.take()
     }
 
     /// Takes some of `bytes` in, and takes it off their front. None: all of it was taken.
@@ -207,12 +216,16 @@ impl Objects {
         (self.depth, self.size, self.news_at) = (0, 0, NEWS_BYTES);
         self.head.clear();
         (self.last, self.is_long) = (0..0, false);
-        (self.had_text, self.flaw) = (None, None);
+        (self.had_text, self.flaw, self.beginning) = (None, None, None);
     }
 
     fn count(&mut self, bytes: usize) {
         self.size += bytes as u64;
-        if self.size > self.bytes_max {
+        if self.size > self.bytes_max && self.flaw.is_none() {
+            if self.place == Place::Long {
+                self.head.extend_from_slice(b"\"}");
+                self.beginning = serde_json::from_slice(&self.head).ok();
+            }
             self.spoil(TOO_LONG);
         }
     }
@@ -240,6 +253,7 @@ impl Objects {
             return Step::Flawed(flaw);
         }
         let parsed = serde_json::from_slice(&self.head);
+        let is_json = parsed.is_err() && is_json(&self.head);
         if self.head.capacity() > HEAD_BYTES_MAX / 8 {
             self.head = Vec::new();
         }
@@ -251,12 +265,45 @@ impl Objects {
                 Step::Whole(Object { fields, text: self.had_text })
             }
             Ok(_) => Step::Flawed(NO_OBJECT),
+            Err(_) if is_json => Step::Flawed(NOT_READ),
             Err(_) => {
                 self.is_broken = true;
                 Step::Broken
             }
         }
     }
+}
+
+/// Whether that is JSON by its grammar, though nothing here can hold what it says: half of a pair
+/// of surrogates, or a number without end. With others in their place it must be read.
+fn is_json(head: &[u8]) -> bool {
+    let (mut plain, mut rest) = (Vec::with_capacity(head.len()), head);
+    let mut is_text = false;
+    while let Some((&byte, more)) = rest.split_first() {
+        rest = more;
+        match byte {
+            b'"' => is_text = !is_text,
+            b'\\' if is_text => {
+                let code = rest.split_first_chunk::<5>().filter(|(code, _)| {
+                    code[0] == b'u' && code[1..].iter().all(u8::is_ascii_hexdigit)
+                });
+                if let Some((_, more)) = code {
+                    plain.push(b'?');
+                    rest = more;
+                    continue;
+                }
+                plain.push(byte);
+                let Some((&escaped, more)) = rest.split_first() else { break };
+                plain.push(escaped);
+                rest = more;
+                continue;
+            }
+            b'0'..=b'9' if !is_text && plain.last().is_some_and(u8::is_ascii_digit) => continue,
+            _ => {}
+        }
+        plain.push(byte);
+    }
+    serde_json::from_slice::<Value>(&plain).is_ok()
 }
 
 fn is_bare(byte: u8) -> bool {

@@ -22,6 +22,8 @@ pub enum Way {
     Moved,
     /// It cannot be read.
     Unread(ErrorKind),
+    /// No message is long enough for it.
+    TooLarge,
 }
 
 /// Whom a connection tells about its packages.
@@ -61,6 +63,8 @@ pub(super) struct Codec {
 struct Package {
     file: File,
     lease: LeaseId,
+    /// All of it.
+    size: u64,
     /// Bytes of it that one read took; its end is told by an empty one.
     piece: Box<[u8]>,
     /// Bytes that have gone since that was told.
@@ -86,9 +90,24 @@ impl Codec {
     fn read(&self, name: &str, lease: LeaseId) -> io::Result<Package> {
         let file = File::open(self.desk.tasks.join(name))?;
         // Nothing at all is read of most tasks here: one that is small needs no more room.
-        let size = (file.metadata()?.len() as usize).saturating_add(1);
-        let piece = vec![0; size.next_multiple_of(3).min(PIECE_BYTES)].into_boxed_slice();
-        Ok(Package { file, lease, piece, untold: 0 })
+        let size = file.metadata()?.len();
+        let room = (size as usize).saturating_add(1).min(PIECE_BYTES).next_multiple_of(3);
+        Ok(Package { file, lease, size, piece: vec![0; room].into_boxed_slice(), untold: 0 })
+    }
+
+    /// Begins a package, if a message can be so long.
+    fn begin(&mut self, answer: &Answer, package: Package, bytes: &mut Vec<u8>) {
+        let start = bytes.len();
+        answer.write(bytes);
+        let around = (bytes.len() - start + LONG_END.trim_ascii_end().len()) as u64;
+        let text = package.size.div_ceil(3).saturating_mul(4);
+        if text.saturating_add(around) > self.desk.message_bytes_max {
+            bytes.truncate(start);
+            (self.desk.tell)(package.lease, Way::TooLarge);
+            Answer::NoTask.write(bytes);
+        } else {
+            self.package = Some(package);
+        }
     }
 }
 
@@ -102,8 +121,14 @@ impl Decode for Codec {
         self.heard_at = Instant::now();
         while let Some(arrived) = self.arrival.step(&mut bytes) {
             self.questions.push_back(match arrived {
-                Arrived::Whole(object, archive) => Question::of(object, archive),
-                Arrived::Flawed(why) => Question::Unknown(why.to_owned()),
+                Arrived::Whole(object, archive) => {
+                    self.arrival.message(object, archive, Question::of, Question::archive)
+                }
+                Arrived::Flawed(why) => {
+                    let fields = self.arrival.beginning();
+                    let question = fields.and_then(|fields| Question::too_long(&fields));
+                    question.unwrap_or_else(|| Question::Unknown(why.to_owned()))
+                }
                 Arrived::Broken => {
                     self.is_over = true;
                     Question::Broken
@@ -122,6 +147,10 @@ impl Decode for Codec {
 
     fn patience_ms(&self) -> Option<u64> {
         Some(if self.arrival.is_open() { STALL_MS_MAX } else { self.desk.idle_ms_max })
+    }
+
+    fn lose(&mut self, question: Question) {
+        question.archive().into_iter().for_each(|spool| self.desk.spools.discard(spool));
     }
 
     /// Also called at the end of the stream, which is no silence.
@@ -143,10 +172,7 @@ impl Encode<Answer> for Codec {
     fn encode(&mut self, answer: &Answer, bytes: &mut Vec<u8>) {
         match answer {
             Answer::Package(name, lease) => match self.read(name.text(), *lease) {
-                Ok(package) => {
-                    answer.write(bytes);
-                    self.package = Some(package);
-                }
+                Ok(package) => self.begin(answer, package, bytes),
                 Err(error) => {
                     (self.desk.tell)(*lease, Way::Unread(error.kind()));
                     Answer::Later("the task cannot be read".to_owned()).write(bytes);
@@ -188,6 +214,14 @@ impl Encode<Answer> for Codec {
     /// Programs in the wild take what one `recv` gives them for one answer.
     fn joins(&self) -> bool {
         false
+    }
+}
+
+impl Drop for Codec {
+    fn drop(&mut self) {
+        while let Some(question) = self.questions.pop_front() {
+            self.lose(question);
+        }
     }
 }
 

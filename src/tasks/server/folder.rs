@@ -4,7 +4,8 @@ use crate::net::stop::Stop;
 use crate::net::trace::Trace;
 use crate::tasks::limits::{FOLDER_MS, ZIP_END_BYTES};
 use crate::tasks::protocol::Name;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -18,6 +19,9 @@ type Look = (u64, Option<SystemTime>, bool);
 pub(super) struct Folder {
     known: BTreeMap<Name, Look>,
     told: Option<(Vec<Name>, bool)>,
+    /// What looks like a task and has no name for one, and why; and what of it was told.
+    odd: BTreeMap<OsString, &'static str>,
+    odd_told: BTreeSet<OsString>,
     failed: bool,
 }
 
@@ -35,6 +39,7 @@ impl Folder {
             match folder.look(path) {
                 Ok(names) => {
                     folder.failed = false;
+                    folder.tell_odd(trace);
                     if !names.is_none_or(|(names, is_all)| tell(names, is_all)) {
                         return;
                     }
@@ -57,6 +62,7 @@ impl Folder {
     /// must be the same twice. Whoever waits for the last task must not take such for none.
     fn look(&mut self, path: &Path) -> io::Result<Option<(Vec<Name>, bool)>> {
         let mut known = BTreeMap::new();
+        self.odd.clear();
         for entry in fs::read_dir(path)? {
             let path = entry?.path();
             let Some((name, look)) = self.look_at(&path) else { continue };
@@ -74,20 +80,33 @@ impl Folder {
         Ok(found)
     }
 
-    fn look_at(&self, path: &Path) -> Option<(Name, Look)> {
-        let name = Name::plain(path.file_name()?.to_str()?).ok()?;
+    /// Says once which files are handed out to nobody.
+    fn tell_odd(&mut self, trace: &Trace) {
+        for (name, why) in &self.odd {
+            if self.odd_told.insert(name.clone()) {
+                trace.warn(format_args!("{name:?} is not handed out: {why}"));
+            }
+        }
+        self.odd_told.retain(|name| self.odd.contains_key(name));
+    }
+
+    fn look_at(&mut self, path: &Path) -> Option<(Name, Look)> {
         if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip")) {
             return None;
         }
         let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-        let (size, time) = (metadata.len(), metadata.modified().ok());
-        let is_whole = match self.known.get(&name) {
-            Some((known_size, known_time, is_whole)) => {
-                let is_same = (*known_size, *known_time) == (size, time);
-                *is_whole || is_same || ends_as_zip(path)
+        let name = path.file_name()?;
+        let name = match name.to_str().ok_or("the name is not UTF-8").and_then(Name::plain) {
+            Ok(name) => name,
+            Err(why) => {
+                self.odd.insert(name.to_owned(), why);
+                return None;
             }
-            None => ends_as_zip(path),
         };
+        let (size, time) = (metadata.len(), metadata.modified().ok());
+        // One that is written over must become whole again.
+        let is_same = self.known.get(&name).is_some_and(|known| (known.0, known.1) == (size, time));
+        let is_whole = is_same || ends_as_zip(path);
         Some((name, (size, time, is_whole)))
     }
 }

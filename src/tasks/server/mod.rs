@@ -320,6 +320,7 @@ fn desk(server: &Server, inbox: Sender<Input>) -> Desk {
         let event = match way {
             Way::Moved => Event::Moved(lease),
             Way::Unread(kind) => Event::Unread(lease, kind.to_string()),
+            Way::TooLarge => Event::TooLarge(lease),
         };
         // Nobody listens any more when this fails: the master is stopping.
         let _ = inbox.send(Input::Event(event));

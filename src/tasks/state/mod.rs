@@ -1,16 +1,17 @@
 //! All rules of a master. A value: events and the time go in, effects come out.
 
+mod counters;
 mod peers;
 mod results;
 mod table;
 
+pub use counters::Counters;
 pub use peers::Peer;
 pub use table::{Status, Summary, Task};
 
 use crate::net::asked::{self, ConnId};
 use crate::net::clock::Millis;
-use crate::net::counters::{self, Counter};
-use crate::tasks::limits::{ENDING_MS, SILENT_MS_MAX};
+use crate::tasks::limits::{ENDING_MS, LEASE_MORE_MS, LEASE_MORE_SHARE, SILENT_MS_MAX};
 use crate::tasks::protocol::{Answer, LeaseId, Name, PeerId, Question, SpoolId};
 use crate::tasks::token::Token;
 use peers::Conn;
@@ -32,6 +33,8 @@ pub enum Event {
     Moved(LeaseId),
     /// A task could not be read when it was to go to its peer.
     Unread(LeaseId, String),
+    /// Nor is any message long enough for it.
+    TooLarge(LeaseId),
     /// A connection is gone; whether an answer could not be written to it.
     Closed(ConnId, bool),
     /// Somebody found no seat free.
@@ -89,49 +92,6 @@ pub struct Setup {
     pub done: BTreeSet<Name>,
     /// What has failed for good already.
     pub failed: BTreeSet<Name>,
-}
-
-/// What went wrong so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Connections and peers for which there was no room.
-    pub refused: u64,
-    /// Leases that ended without a result.
-    pub lost: u64,
-    /// Results that said that the task failed.
-    pub failed: u64,
-    /// Results that came when there was one.
-    pub duplicates: u64,
-    /// Results that no task belongs to, or that are none.
-    pub wrong: u64,
-    /// Questions that are none.
-    pub unknown: u64,
-    /// Streams that were no JSON.
-    pub broken: u64,
-    /// Connections that said nothing for too long.
-    pub silent: u64,
-    /// Connections that did not know the token.
-    pub untrusted: u64,
-    /// Results that could not be kept at once.
-    pub unstored: u64,
-}
-
-impl Counters {
-    /// What is not zero.
-    pub fn report(&self) -> Vec<Counter> {
-        counters::nonzero([
-            ("refused", self.refused),
-            ("leases-lost", self.lost),
-            ("failed-results", self.failed),
-            ("duplicate-results", self.duplicates),
-            ("wrong-results", self.wrong),
-            ("unknown-messages", self.unknown),
-            ("broken-streams", self.broken),
-            ("silent-connections", self.silent),
-            ("untrusted", self.untrusted),
-            ("not-stored", self.unstored),
-        ])
-    }
 }
 
 /// The master.
@@ -205,6 +165,7 @@ impl State {
             Event::Asked(conn, turn) => self.asked(now, conn, turn),
             Event::Moved(lease) => self.moved(now, lease),
             Event::Unread(lease, why) => self.unread(now, lease, &why),
+            Event::TooLarge(lease) => self.too_large(now, lease),
             Event::Closed(conn, undelivered) => self.closed(now, conn, undelivered),
             Event::Refused => self.counters.refused += 1,
             Event::Looked(names, is_all) => self.looked(names, is_all),
@@ -235,7 +196,9 @@ impl State {
 
     /// Answers a turn to its end, or to a result that must be stored first.
     fn asked(&mut self, now: Millis, conn: ConnId, turn: Turn) {
-        let Some(connection) = self.conns.get_mut(&conn) else { return };
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return self.discard_all(&turn.questions);
+        };
         connection.messages += turn.questions.len() as u64;
         if turn.questions.is_empty()
             && let Some(peer) = connection.peer.clone()
@@ -253,9 +216,7 @@ impl State {
             turn.last = matches!(question, Question::Broken | Question::Silent);
             let answer = match self.gate(now, conn, &question) {
                 Err(answer) => {
-                    if let Question::SubmitResult(submission) = question {
-                        self.discard(submission.archive.ok());
-                    }
+                    self.discard(question.archive());
                     answer
                 }
                 Ok(()) => match self.answer(now, conn, question) {
@@ -282,6 +243,7 @@ impl State {
             Question::RequestTask(peer) => self.hand_out(now, conn, peer),
             Question::SubmitResult(submission) => return self.submit(now, conn, submission),
             Question::ReturnTask(peer, name) => self.returned(&peer, &name),
+            Question::TooLong(peer, name) => self.result_too_long(now, &peer, &name),
             Question::Unknown(why) => {
                 self.counters.unknown += 1;
                 Answer::Error(why)
@@ -298,25 +260,28 @@ impl State {
     }
 
     fn hand_out(&mut self, now: Millis, conn: ConnId, peer: PeerId) -> Answer {
-        let ends_at = now.plus(self.setup.task_ms_max);
+        let task_ms_max = self.setup.task_ms_max;
+        let more_ms = (task_ms_max / LEASE_MORE_SHARE).min(LEASE_MORE_MS);
+        let ends_at = now.plus(task_ms_max + more_ms);
         let Some((name, lease)) = self.table.lease(&peer, conn, now, ends_at) else {
             return Answer::NoTask;
         };
         self.due(ends_at.min(now.plus(SILENT_MS_MAX)));
-        self.trace(format!("ev=lease task={name} peer={peer:?} lease={}", lease.0));
+        let word = name.word();
+        self.trace(format!("ev=lease task={word} peer={peer:?} lease={}", lease.0));
         Answer::Package(name, lease)
     }
 
     fn returned(&mut self, peer: &PeerId, name: &Name) -> Answer {
         if self.table.give_back(name, |lease| lease.peer == *peer) {
-            self.trace(format!("ev=return task={name} peer={peer:?}"));
+            self.trace(format!("ev=return task={} peer={peer:?}", name.word()));
         }
         Answer::Done
     }
 
     fn unread(&mut self, now: Millis, lease: LeaseId, why: &str) {
         let Some(name) = self.table.of_lease(lease).cloned() else { return };
-        self.trace(format!("ev=unread task={name} why={why:?}"));
+        self.trace(format!("ev=unread task={} why={why:?}", name.word()));
         const WHY: &str = "the task could not be read";
         // The same again is no news.
         if self.table.get_mut(&name).is_some_and(|task| task.reason != WHY) {
@@ -325,10 +290,19 @@ impl State {
         self.lose(now, &name, WHY);
     }
 
+    /// It can reach nobody, so nobody else needs to try.
+    fn too_large(&mut self, now: Millis, lease: LeaseId) {
+        let Some(name) = self.table.of_lease(lease).cloned() else { return };
+        self.table.end_lease(&name);
+        const WHY: &str = "too large for a message: see --max-message";
+        self.effects.push(Effect::Warn(format!("{name} is set aside: {WHY}")));
+        self.give_up(now, &name, WHY);
+    }
+
     /// A lease has ended without a result.
     fn lose(&mut self, now: Millis, name: &Name, why: &str) {
         self.counters.lost += 1;
-        self.trace(format!("ev=lost task={name} why={why:?}"));
+        self.trace(format!("ev=lost task={} why={why:?}", name.word()));
         if let Some(peer) = self.table.end_lease(name) {
             self.count(&peer, |peer| peer.lost += 1);
         }
@@ -341,6 +315,10 @@ impl State {
             && !self.table.is_storing(&pending.task, pending.spool)
         {
             self.discard(Some(pending.spool));
+        }
+        // The first of these is the pending one.
+        if let Some(Turn { questions, answers, .. }) = &connection.turn {
+            self.discard_all(&questions[answers.len() + 1..]);
         }
         // One that carried nothing but one question belongs to a peer that connects for each:
         // only silence says that it is gone.
@@ -367,7 +345,10 @@ impl State {
         let late = self.table.leased(|lease| lease.ends_at <= now);
         let silent = self.table.leased(|lease| lease.ends_at > now && is_silent(&lease.peer));
         self.peers.retain(|_, peer| peer.seen_at.plus(SILENT_MS_MAX) > now);
-        late.iter().for_each(|name| self.lose(now, name, "it took too long"));
+        for name in &late {
+            self.table.expect_late(name, now);
+            self.lose(now, name, "it took too long");
+        }
         silent.iter().for_each(|name| self.lose(now, name, "the peer was silent"));
         self.save_failed(now);
         let silent_at = self.peers.values().map(|peer| peer.seen_at.plus(SILENT_MS_MAX));
@@ -388,6 +369,10 @@ impl State {
 
     fn due(&mut self, at: Millis) {
         self.look_at = Some(self.look_at.map_or(at, |known| known.min(at)));
+    }
+
+    fn discard_all(&mut self, questions: &[Question]) {
+        questions.iter().for_each(|question| self.discard(question.archive()));
     }
 
     fn discard(&mut self, spool: Option<SpoolId>) {

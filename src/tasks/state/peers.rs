@@ -78,7 +78,8 @@ impl State {
             Question::Register(peer, _)
             | Question::Heartbeat(peer)
             | Question::RequestTask(peer)
-            | Question::ReturnTask(peer, _) => peer,
+            | Question::ReturnTask(peer, _)
+            | Question::TooLong(peer, _) => peer,
             Question::SubmitResult(submission) => &submission.peer,
             Question::Unknown(_) | Question::Broken | Question::Silent => return Ok(()),
         };

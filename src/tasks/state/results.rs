@@ -1,12 +1,12 @@
 //! What becomes of results: kept once, whoever brings them and however often.
 
 use super::peers::Pending;
-use super::table::Status;
+use super::table::{Status, Task};
 use super::{Effect, Place, State};
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
 use crate::tasks::limits::STORE_AGAIN_MS;
-use crate::tasks::protocol::{Answer, Name, SpoolId, Submission};
+use crate::tasks::protocol::{Answer, Name, PeerId, SpoolId, Submission};
 
 impl State {
     /// None: the answer follows when the result is stored.
@@ -21,11 +21,14 @@ impl State {
             Ok(spool) => spool,
             Err(why) => {
                 self.counters.unstored += 1;
+                if let Some(task) = name.ok().and_then(|name| self.meant(&peer, &name)) {
+                    self.complain(&task, &why);
+                }
                 return Some(Answer::Later(why));
             }
         };
         let task = match name {
-            Ok(name) => name.tasks().find(|name| self.table.tasks().contains_key(name)),
+            Ok(name) => self.meant(&peer, &name),
             Err(why) => {
                 self.counters.wrong += 1;
                 self.discard(Some(spool));
@@ -43,6 +46,45 @@ impl State {
         } else {
             self.take_result(conn, pending)
         }
+    }
+
+    /// The task that a result of this name belongs to. Where several have such a name, it is the
+    /// one that its peer has.
+    fn meant(&self, peer: &PeerId, name: &Name) -> Option<Name> {
+        let tasks = || name.tasks().filter(|name| self.table.tasks().contains_key(name));
+        let mut held = tasks().filter(|name| self.table.is_held(name, peer));
+        match (held.next(), held.next()) {
+            (Some(task), None) => Some(task),
+            _ => tasks().next(),
+        }
+    }
+
+    /// The result of a task cannot come; whoever has it has failed.
+    pub(super) fn result_too_long(&mut self, now: Millis, peer: &PeerId, name: &Name) -> Answer {
+        const WHY: &str = "its result is too long";
+        self.counters.wrong += 1;
+        let task = self.meant(peer, name).filter(|task| self.table.is_held(task, peer));
+        if let Some(task) = task.filter(|task| !self.table.is_late(task, peer, now)) {
+            self.has_failed(&task, peer, WHY);
+            self.table.end_lease(&task);
+            self.failed_once(now, &task, WHY);
+        }
+        Answer::Error("the message is too long".to_owned())
+    }
+
+    fn has_failed(&mut self, name: &Name, peer: &PeerId, why: &str) {
+        self.counters.failed += 1;
+        self.trace(format!("ev=failed task={} peer={peer:?} why={why:?}", name.word()));
+        self.count(peer, |peer| peer.failed += 1);
+    }
+
+    /// Says once that a task's result cannot be kept, and why.
+    fn complain(&mut self, name: &Name, why: &str) {
+        let Some(task) = self.table.get_mut(name).filter(|task| task.complaint != why) else {
+            return;
+        };
+        task.complaint = why.to_owned();
+        self.effects.push(Effect::Warn(format!("{name}: {why}")));
     }
 
     /// The task is done, but for the storing.
@@ -67,12 +109,9 @@ impl State {
             return Some(self.drop_duplicate(spool));
         }
         let old = task.output.replace(spool);
-        let is_holder = matches!(&task.status, Status::Leased(lease) if lease.peer == *peer);
         self.discard(old);
-        self.counters.failed += 1;
-        self.trace(format!("ev=failed task={name} peer={peer:?} why={reason:?}"));
-        self.count(peer, |peer| peer.failed += 1);
-        if !is_holder {
+        self.has_failed(name, peer, &reason);
+        if self.table.is_late(name, peer, now) || !self.table.is_held(name, peer) {
             // Its lease has ended before, and was counted then.
             return Some(Answer::Done);
         }
@@ -110,11 +149,19 @@ impl State {
         let Some(task) = self.table.get_mut(name) else { return };
         task.attempts += 1;
         task.reason = why.to_owned();
-        if task.attempts < attempts_max || task.storing.is_some() || task.status == Status::Done {
+        if task.attempts < attempts_max {
             return;
         }
+        self.give_up(now, name, why);
+    }
+
+    /// A task is set aside.
+    pub(super) fn give_up(&mut self, now: Millis, name: &Name, why: &str) {
+        let is_storing = |task: &&mut Task| task.storing.is_some() || task.status == Status::Done;
+        let Some(task) = self.table.get_mut(name).filter(|task| !is_storing(task)) else { return };
+        task.reason = why.to_owned();
         self.table.finish(name, Status::Failed);
-        self.trace(format!("ev=set-aside task={name}"));
+        self.trace(format!("ev=set-aside task={}", name.word()));
         self.set_aside(now, name);
     }
 
@@ -147,7 +194,8 @@ impl State {
             }
             (Err(why), _) => {
                 self.counters.unstored += 1;
-                self.trace(format!("ev=not-stored task={name} why={why:?}"));
+                self.trace(format!("ev=not-stored task={} why={why:?}", name.word()));
+                self.complain(name, why);
                 if place == Place::Done {
                     self.discard(spool);
                 }
@@ -187,7 +235,7 @@ impl State {
         if was_failed {
             self.effects.push(Effect::Forget(name.clone()));
         }
-        self.trace(format!("ev=done task={name}"));
+        self.trace(format!("ev=done task={}", name.word()));
     }
 
     /// Who waits for this task: with the archive that was stored, and with another one.

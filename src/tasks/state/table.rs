@@ -2,6 +2,7 @@
 
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
+use crate::tasks::limits::LATE_MS;
 use crate::tasks::protocol::{LeaseId, Name, PeerId, SpoolId};
 use crate::tasks::state::Place;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,6 +50,10 @@ pub struct Task {
     pub(super) storing: Option<(Place, Option<SpoolId>)>,
     /// It has failed, and its last output is not on disk: when to try again.
     pub(super) unsaved: Option<Millis>,
+    /// What was said the last time that it could not be kept.
+    pub(super) complaint: String,
+    /// Whose lease has ended by its time: until when what they say belongs to that.
+    late: Vec<(PeerId, Millis)>,
     /// It is no longer in the folder.
     is_gone: bool,
     /// It stands in the queue.
@@ -145,6 +150,8 @@ impl Table {
                 output: None,
                 storing: None,
                 unsaved: None,
+                complaint: String::new(),
+                late: Vec::new(),
                 is_gone: false,
                 is_queued,
             };
@@ -192,6 +199,29 @@ impl Table {
             Status::Leased(lease) => Some(lease.peer.clone()),
             _ => None,
         }
+    }
+
+    /// Whether this peer has this task.
+    pub(super) fn is_held(&self, name: &Name, peer: &PeerId) -> bool {
+        let status = self.tasks.get(name).map(|task| &task.status);
+        matches!(status, Some(Status::Leased(lease)) if lease.peer == *peer)
+    }
+
+    /// The time of a task's lease is over, and what its peer says of it may be on its way.
+    pub(super) fn expect_late(&mut self, name: &Name, now: Millis) {
+        let Some(task) = self.tasks.get_mut(name) else { return };
+        task.late.retain(|(_, until)| *until > now);
+        if let Status::Leased(lease) = &task.status {
+            task.late.push((lease.peer.clone(), now.plus(LATE_MS)));
+        }
+    }
+
+    /// Whether what this peer says now belongs to such a lease. It does so once.
+    pub(super) fn is_late(&mut self, name: &Name, peer: &PeerId, now: Millis) -> bool {
+        let Some(task) = self.tasks.get_mut(name) else { return false };
+        task.late.retain(|(_, until)| *until > now);
+        let place = task.late.iter().position(|(late, _)| late == peer);
+        place.map(|place| task.late.remove(place)).is_some()
     }
 
     /// The tasks whose lease is such a one.

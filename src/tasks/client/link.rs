@@ -41,13 +41,7 @@ impl Decode for Answers {
         while let Some(arrived) = self.arrival.step(&mut bytes) {
             self.heard.push_back(match arrived {
                 Arrived::Whole(object, archive) => {
-                    let kept = archive.as_ref().and_then(|archive| archive.as_ref().ok()).copied();
-                    let heard = Heard::of(object, archive);
-                    if !matches!(heard, Heard::Package(_, Ok(_))) {
-                        // Whatever it is, it is no task.
-                        kept.into_iter().for_each(|spool| self.spools.discard(spool));
-                    }
-                    heard
+                    self.arrival.message(object, archive, Heard::of, Heard::archive)
                 }
                 Arrived::Flawed(why) => Heard::No(why.to_owned(), true),
                 Arrived::Broken => Heard::Broken,
@@ -57,6 +51,10 @@ impl Decode for Answers {
 
     fn next(&mut self) -> Option<Heard> {
         self.heard.pop_front()
+    }
+
+    fn lose(&mut self, heard: Heard) {
+        heard.archive().into_iter().for_each(|spool| self.spools.discard(spool));
     }
 
     fn has_news(&mut self) -> bool {
@@ -96,9 +94,7 @@ impl Link {
 
     /// What was heard is not wanted, and nobody else would remove its archive.
     pub fn discard(&self, heard: Heard) {
-        if let Heard::Package(_, Ok(spool)) = heard {
-            self.spools.discard(spool);
-        }
+        heard.archive().into_iter().for_each(|spool| self.spools.discard(spool));
     }
 
     /// Says all of `bytes`.

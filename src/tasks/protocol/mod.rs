@@ -237,6 +237,14 @@ pub enum Heard {
 }
 
 impl Heard {
+    /// The archive that belongs to it.
+    pub fn archive(&self) -> Option<SpoolId> {
+        match self {
+            Heard::Package(_, archive) => archive.as_ref().ok().copied(),
+            _ => None,
+        }
+    }
+
     /// What an object says. `archive` is what became of its archive.
     pub fn of(object: Object, archive: Option<Result<SpoolId, String>>) -> Heard {
         let Object { fields, text } = object;

@@ -16,6 +16,8 @@ pub(super) struct Home {
     results: PathBuf,
     /// Where archives arrive.
     pub(super) incoming: PathBuf,
+    /// A lock and no message: the threads of the connections make their files there themselves,
+    /// each waiting for the disk alone, and only one of them may make the folder again.
     held: Mutex<Held>,
 }
 

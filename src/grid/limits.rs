@@ -25,14 +25,12 @@ pub const PEER_MS_MAX: u64 = 2_000;
 /// (spec: Life of the peer link, 5).
 pub const PEER_TIMEOUTS_MAX: u32 = 3;
 /// How soon a question follows one that is not answered yet, while nobody knows how the other
-/// server reads. What arrives so far apart is not taken for one message by who waits for one.
-pub const SPACING_MS: u64 = 20;
+/// server reads. One who takes what a `recv` gives for one message, and no longer than this for its
+/// answer, never finds two; one who waits for ten questions has them within a second.
+pub const SPACING_MS: u64 = 100;
 /// Questions that wait behind one before it is worth trying whether the other server reads a
 /// stream.
 pub const TRIAL_WAITING_MIN: usize = 3;
-/// How long the second answer may take, beside four times what the last answer took. Who reads a
-/// stream says it right behind the first.
-pub const TRIAL_MS: u64 = 250;
 /// How long a handshake on the peer port may take. The same as for a client's.
 pub const GREETING_MS_MAX: u64 = JOIN_MS_MAX;
 /// How long one who dialed waits for `RES_ADDPEER`. Shorter: it has something better to do.

@@ -61,9 +61,9 @@ fn many_questions_are_under_way_and_each_gets_its_own_answer() {
         a>> REQ_ES\nREQ_LP\nREQ_EP\n
         b> REQ_EP
         p< REQ_ES
-        at 20
+        at 100
         p< REQ_EP
-        at 40
+        at 200
         p< REQ_EP
         b> REQ_LP
         p> RES_ES(external 2 sensor 0: 1 (1 100))
@@ -176,9 +176,9 @@ fn when_the_peer_dies_all_who_wait_are_told() {
         a>> REQ_ES\nREQ_LP\nREQ_MN\n
         b> REQ_EP
         p< REQ_ES
-        at 20
+        at 100
         p< REQ_EP
-        at 40
+        at 200
         p< REQ_EP
         prints Client 2 added
         p closes
@@ -232,7 +232,7 @@ fn an_asker_that_vanishes_takes_its_answer_with_it() {
         b> REQ_EP
         a> REQ_EP
         p< REQ_EP
-        at 20
+        at 100
         p< REQ_EP
         b closes
         p> RES_EP(external 2 potency: 1)
@@ -338,15 +338,33 @@ fn a_link_that_is_hopeless_while_leaving_ends_once() {
         r"
         a>> REQ_ES\nREQ_ES\nREQ_ES\n
         p< REQ_ES
-        at 20
+        at 100
         p< REQ_ES
-        at 40
+        at 200
         p< REQ_ES
         types kill
         p< REQ_DCPEER(1)
         at 2000
         a<< ERROR(03)\nERROR(03)\nERROR(03)\n
         prints Peer 2 disconnected
+        exits 0
+    ",
+    );
+}
+
+/// Nor is what was answered at the same moment.
+#[test]
+fn what_is_answered_with_the_goodbye_is_written_before_it() {
+    check_linked(
+        r"
+        a>> REQ_LP\nREQ_ES\n
+        p< REQ_ES
+        types kill
+        p< REQ_DCPEER(1)
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))\nOK(01)\n
+        a< RES_LP(local 1 potency: 1940)
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        a ends
         exits 0
     ",
     );

@@ -134,13 +134,7 @@ impl State {
     }
 
     /// The other server said this.
-    pub(super) fn peer_said(
-        &mut self,
-        now: Millis,
-        pair: Pair,
-        message: Message,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn peer_said(&mut self, pair: Pair, message: Message, effects: &mut Vec<Effect>) {
         match message {
             Message::Req(query) => {
                 self.tell(pair.link, self.answer_to_peer(query), effects);
@@ -170,11 +164,11 @@ impl State {
                 self.tell(pair.link, Message::Error(Refusal::PeerLimit), effects);
             }
             Message::ResSensor(..) | Message::ResPower(..) | Message::Error(_) => {
-                self.peer_answered(now, pair, message, effects);
+                self.peer_answered(pair, message, effects);
             }
             Message::Malformed(ref text) if is_answer(text) => {
                 let answer = Message::Error(Refusal::PeerNotFound);
-                self.peer_answered(now, pair, answer, effects);
+                self.peer_answered(pair, answer, effects);
             }
             other => self.complain(pair.link, &other, effects),
         }
@@ -190,15 +184,9 @@ impl State {
     }
 
     /// An answer is the answer to the oldest question; nothing else tells them apart.
-    fn peer_answered(
-        &mut self,
-        now: Millis,
-        pair: Pair,
-        answer: Message,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn peer_answered(&mut self, pair: Pair, answer: Message, effects: &mut Vec<Effect>) {
         let is_good = |query| fits(query, &answer) && !matches!(answer, Message::Error(_));
-        match self.questions.answered(now, is_good) {
+        match self.questions.answered(is_good) {
             Answered::Trial => {}
             Answered::Nothing => self.counters.answers_dropped += 1,
             Answered::Question(question) if fits(question.query, &answer) => {
@@ -266,6 +254,12 @@ impl State {
 
     /// We have left, and the other side knows it or will not answer any more.
     pub(super) fn left(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
+        // What was answered at this same moment is the last as well, and written before we hang up.
+        for effect in effects.iter_mut() {
+            if let Effect::Answer(_, turn) = effect {
+                turn.last = true;
+            }
+        }
         for (conn, OpenTurn { mut turn, .. }) in std::mem::take(&mut self.open) {
             // What is still missing says that nobody was there.
             turn.last = true;

@@ -6,11 +6,14 @@
 //! answered, or a moment later. Where many wait, one is asked twice in one write: who answers both
 //! reads a stream, and is asked as fast as our clients ask.
 
-use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_MS, TRIAL_WAITING_MIN};
+use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN};
 use crate::grid::protocol::Query;
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
 use std::collections::VecDeque;
+
+/// Who asked the second of two equal questions.
+const NOBODY: ConnId = ConnId(0);
 
 /// One question of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +42,8 @@ pub(super) struct Questions {
     reading: Reading,
     /// When the last one went.
     sent_at: Millis,
-    /// How long the last answer took, in ms.
-    trip_ms: Option<u64>,
+    /// The other server has answered something: it is not just slow.
+    has_answered: bool,
 }
 
 /// How the other server reads.
@@ -49,12 +52,24 @@ enum Reading {
     /// Nobody knows.
     #[default]
     Unknown,
-    /// This went twice; both answers are due by then.
-    Trial(Query, Millis),
+    /// A question went twice.
+    Trial(Trial),
     /// As a stream: questions may be joined.
     Stream,
     /// What one `recv` gives is one message.
     Messages,
+}
+
+/// A question that went twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Trial {
+    question: Question,
+    /// Its client has its answer.
+    is_told: bool,
+    /// One of both was answered.
+    is_half: bool,
+    /// When the other answer is due, too: early enough to ask those who wait.
+    due: Millis,
 }
 
 /// A question that goes on the link.
@@ -101,50 +116,63 @@ impl Questions {
         let question = self.waiting.pop_front()?;
         let may_try = is_line && self.reading == Reading::Unknown && self.asked.is_empty();
         let is_worth_it = self.waiting.len() >= TRIAL_WAITING_MIN;
-        // Who has answered nothing yet may be slow.
-        let trip_ms = self.trip_ms.filter(|_| may_try && is_worth_it);
-        if let Some(trip_ms) = trip_ms {
-            let due = now.plus(TRIAL_MS.saturating_add(trip_ms.saturating_mul(4)));
-            self.reading = Reading::Trial(question.query, due);
+        let is_trial = may_try && is_worth_it && self.has_answered;
+        if is_trial {
+            let due = now.plus(now.until(question.until).as_millis() as u64 / 2);
+            let trial = Trial { question, is_told: false, is_half: false, due };
+            self.reading = Reading::Trial(trial);
+        } else {
+            self.asked.push_back(question);
         }
-        self.asked.push_back(question);
         self.sent_at = now;
-        Some(Sent { query: question.query, is_trial: trip_ms.is_some() })
+        Some(Sent { query: question.query, is_trial })
     }
 
     /// The oldest question, which has now been answered. `is_good`: it is the right answer to such
     /// a question, and no error.
-    pub(super) fn answered(&mut self, now: Millis, is_good: impl Fn(Query) -> bool) -> Answered {
-        let Some(question) = self.asked.pop_front() else {
-            let Reading::Trial(query, _) = self.reading else { return Answered::Nothing };
-            self.reading = if is_good(query) { Reading::Stream } else { Reading::Messages };
-            return Answered::Trial;
-        };
+    pub(super) fn answered(&mut self, is_good: impl Fn(Query) -> bool) -> Answered {
+        if let Reading::Trial(trial) = self.reading {
+            return self.tried(trial, is_good(trial.question.query));
+        }
+        let Some(question) = self.asked.pop_front() else { return Answered::Nothing };
         if self.given_up > 0 {
             self.given_up -= 1;
             return Answered::Late(question);
         }
-        if matches!(self.reading, Reading::Trial(..)) && !is_good(question.query) {
-            // It has taken both for one, and could not read it.
-            self.reading = Reading::Messages;
-            self.waiting.push_front(question);
-            return Answered::Trial;
-        }
         self.timeouts = 0;
-        self.trip_ms = Some(self.sent_at.until(now).as_millis() as u64);
+        self.has_answered = true;
         Answered::Question(question)
+    }
+
+    /// An answer to a question that went twice. Who could not read both at once may have answered
+    /// with an error, which is not for the client while something better may come.
+    fn tried(&mut self, mut trial: Trial, is_good: bool) -> Answered {
+        let is_last = trial.is_half;
+        let tells = !trial.is_told && (is_good || is_last);
+        trial.is_told |= tells;
+        trial.is_half = true;
+        self.reading = if is_last { Reading::Stream } else { Reading::Trial(trial) };
+        self.timeouts = 0;
+        if tells { Answered::Question(trial.question) } else { Answered::Trial }
+    }
+
+    /// The time for both answers is over.
+    fn end_trial(&mut self, Trial { question, is_told, is_half, .. }: Trial) {
+        self.reading = Reading::Messages;
+        if !is_half {
+            // It is silent, and may still answer both.
+            self.asked.extend([question, Question { conn: NOBODY, ..question }]);
+        } else if !is_told {
+            self.waiting.push_front(question);
+        }
     }
 
     /// A question whose time is over.
     pub(super) fn expire(&mut self, now: Millis) -> Option<Question> {
-        if matches!(self.reading, Reading::Trial(_, due) if due <= now) {
-            // One answer, or none; then it is asked again.
-            self.reading = Reading::Messages;
-            while self.asked.len() > self.given_up
-                && let Some(question) = self.asked.pop_back()
-            {
-                self.waiting.push_front(question);
-            }
+        if let Reading::Trial(trial) = self.reading
+            && trial.due <= now
+        {
+            self.end_trial(trial);
         }
         if let Some(question) = self.asked.get(self.given_up).filter(|q| q.until <= now) {
             self.given_up += 1;
@@ -165,14 +193,22 @@ impl Questions {
     /// Takes out all whose clients still wait; what comes on a later link is not for them.
     pub(super) fn give_up(&mut self) -> Vec<Question> {
         let all = std::mem::take(self);
-        all.asked.into_iter().skip(all.given_up).chain(all.waiting).collect()
+        let tried = match all.reading {
+            Reading::Trial(trial) if !trial.is_told => Some(trial.question),
+            _ => None,
+        };
+        tried
+            .into_iter()
+            .chain(all.asked.into_iter().skip(all.given_up))
+            .chain(all.waiting)
+            .collect()
     }
 
     pub(super) fn deadline(&self, is_line: bool) -> Option<Millis> {
         let asked = self.asked.get(self.given_up).map(|question| question.until);
         let waiting = self.waiting.front().map(|question| question.until);
         let next = match self.reading {
-            Reading::Trial(_, due) => Some(due),
+            Reading::Trial(trial) => Some(trial.due),
             Reading::Unknown if is_line => waiting.map(|_| self.sent_at.plus(SPACING_MS)),
             _ => None,
         };

@@ -166,11 +166,13 @@ fn clear(folder: &mut Dir, top: BorrowedFd<'_>, depth: usize, lifted: &mut u64) 
     // Its owner may have locked himself out, and he may be us.
     fchmod(&here, Mode::S_IRWXU)?;
     // All names first: a folder that changes while it is read may hide some.
-    let names: Vec<CString> = folder
+    let mut names: Vec<CString> = folder
         .iter()
         .map(|entry| entry.map(|entry| entry.file_name().to_owned()))
         .filter(|name| !name.as_deref().is_ok_and(is_dots))
         .collect::<Result<_, _>>()?;
+    // What says whose folder it is goes last: somebody else may have to go on with this.
+    names.sort_by_key(|name| name.as_bytes().starts_with(b"."));
     for name in &names {
         let stat = fstatat(&here, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         if kind(&stat) != Kind::Folder {

@@ -177,7 +177,25 @@ for number in range(3, 256):
     attempt(number, lambda: os.fstat(number))
 ",
     );
-    assert!(result.said().contains("['LANG', 'PATH'] ''\nTrue "), "{}", result.said());
+    assert!(result.said().contains("['LANG', 'PATH', 'TMPDIR'] ''\nTrue "), "{}", result.said());
+}
+
+/// What is too large for memory goes into its folder, which programs must be told.
+#[test]
+fn it_has_a_place_for_temporary_files() {
+    let bench = Bench::new();
+    let result = bench.tries(
+        "
+import sqlite3, subprocess
+open('rows', 'w').writelines(f'{n * 7919 % 100003}\\n' for n in range(100_000))
+print(subprocess.run(['sort', '-S', '64k', '-o', 'sorted', 'rows']).returncode)
+rows = sqlite3.connect('')
+rows.execute('create table t (a)')
+rows.executemany('insert into t values (?)', ((str(n) * 20,) for n in range(100_000)))
+print(len(rows.execute('select * from t order by a').fetchall()), os.listdir('.'))
+",
+    );
+    assert!(result.said().contains("0\n100000 ["), "{}", result.said());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::net::failure::Failure;
 use crate::tasks::protocol::Name;
-use crate::tasks::store::remove_all;
+use crate::tasks::tree;
 use crate::tasks::work::MARK;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -35,7 +35,7 @@ impl Folders {
                 return Err(Failure { what, why });
             }
         }
-        let emptied = folders.both().iter().try_for_each(|folder| remove_all(folder));
+        let emptied = folders.both().iter().try_for_each(|folder| tree::remove(folder));
         emptied.and_then(|()| folders.make()).map_err(cannot)?;
         Ok(folders)
     }
@@ -68,7 +68,7 @@ impl Folders {
     /// Results as well: another master may have another task of that name.
     pub(super) fn remove(&self) {
         // What cannot be removed now is removed at the next start.
-        self.both().iter().for_each(|folder| drop(remove_all(folder)));
+        self.both().iter().for_each(|folder| drop(tree::remove(folder)));
     }
 }
 

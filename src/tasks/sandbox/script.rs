@@ -23,11 +23,16 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub fn script(order: &Order) -> String {
     match prepare(order) {
         Ok(()) => {
+            // We are in it; the order may name it from where the peer is.
+            let folder = std::env::current_dir().unwrap_or_else(|_| order.folder.clone());
             let error = Command::new(&order.python)
                 .args(&order.args)
                 .env_clear()
                 .env("PATH", PATH)
                 .env("LANG", "C.UTF-8")
+                // SQLite, sort and compilers put what is too large for memory into /tmp, which
+                // they may not, unless they are told another place.
+                .env("TMPDIR", folder)
                 .stdin(Stdio::null())
                 .exec();
             format!("cannot run {}: {error}", order.python.display())

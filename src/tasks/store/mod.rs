@@ -206,14 +206,6 @@ pub enum Job {
     Forget(Name),
 }
 
-/// Removes a folder, if there is one.
-pub fn remove_all(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// The names of the files in a folder, if there is one.
 fn names(folder: &Path) -> io::Result<BTreeSet<Name>> {
     let mut names = BTreeSet::new();

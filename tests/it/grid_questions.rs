@@ -1,7 +1,6 @@
 //! Questions that go to the other server, on the value alone (spec: Queries; Life, 5).
 
 use crate::grid_link::check_linked;
-use crate::value::check;
 
 #[test]
 fn the_six_questions_with_a_peer() {
@@ -256,58 +255,6 @@ fn an_id_that_is_reused_does_not_get_the_old_answer() {
         p> RES_EP(external 2 potency: 1)
         c> REQ_LP
         c< RES_LP(local 1 potency: 1940)
-    ",
-    );
-}
-
-/// It takes what one `recv` brings for one message.
-#[test]
-fn a_peer_without_terminators_is_asked_one_question_at_a_time() {
-    check(
-        r"
-        a opens
-        a> REQ_ADD
-        a< RES_ADD(1)
-        b opens
-        b> REQ_ADD
-        b< RES_ADD(2)
-        p opens peer
-        p>> REQ_ADDPEER
-        p<< RES_ADDPEER(2)
-        p>> RES_ADDPEER(1)
-        a> REQ_ES
-        b> REQ_EP
-        p<< REQ_ES
-        p>> RES_ES(external 2 sensor 0: 1 (1 100))
-        a< RES_ES(external 2 sensor 0: 1 (1 100))
-        p<< REQ_EP
-        p>> RES_EP(external 2 potency: 5)
-        b< RES_EP(external 2 potency: 5)
-    ",
-    );
-}
-
-/// Sent before the late answer has come, the next question could be read together with the first.
-#[test]
-fn a_peer_without_terminators_that_is_late_is_asked_again_once_it_has_answered() {
-    check(
-        r"
-        a opens
-        a> REQ_ADD
-        a< RES_ADD(1)
-        p opens peer
-        p>> REQ_ADDPEER
-        p<< RES_ADDPEER(2)
-        p>> RES_ADDPEER(1)
-        a> REQ_EP
-        p<< REQ_EP
-        at 2000
-        a< ERROR(03)
-        a> REQ_EP
-        p>> RES_EP(external 2 potency: 1)
-        p<< REQ_EP
-        p>> RES_EP(external 2 potency: 2)
-        a< RES_EP(external 2 potency: 2)
     ",
     );
 }

@@ -232,8 +232,9 @@ impl State {
                 Message::Req(query) if !query.is_forwarded() => self.answer_locally(*query),
                 Message::Req(query) => {
                     if self.link.is_up() {
+                        let (query, since) = (*query, now);
                         let until = now.plus(self.peer_ms_max);
-                        self.questions.put(Question { conn, index, query: *query, until });
+                        self.questions.put(Question { conn, index, query, since, until });
                         missing += 1;
                     }
                     // Stands until the other server's answer takes its place.

@@ -23,6 +23,8 @@ pub(super) struct Question {
     /// Where in the turn the answer belongs.
     pub(super) index: usize,
     pub(super) query: Query,
+    /// When it was asked here.
+    pub(super) since: Millis,
     /// When the client is told that there is no answer.
     pub(super) until: Millis,
 }
@@ -39,6 +41,8 @@ pub(super) struct Questions {
     waiting: VecDeque<Question>,
     /// How many in a row got no answer in time.
     timeouts: u32,
+    /// When the last of them was over.
+    timed_out_at: Millis,
     reading: Reading,
     /// When the last one went.
     sent_at: Millis,
@@ -175,14 +179,26 @@ impl Questions {
             self.end_trial(trial);
         }
         if let Some(question) = self.asked.get(self.given_up).filter(|q| q.until <= now) {
+            let question = *question;
             self.given_up += 1;
-            self.timeouts += 1;
-            return Some(*question);
+            // A question that went twice is one.
+            if question.conn != NOBODY {
+                self.count(now);
+            }
+            return Some(question);
         }
         let question = self.waiting.pop_front_if(|question| question.until <= now)?;
-        // Not asked, because the other server still owes an answer that is overdue.
-        self.timeouts += u32::from(self.given_up > 0);
+        // Not asked, because the other server owes an answer. If that was overdue all the time, it
+        // had as long again.
+        if self.given_up > 0 && question.since >= self.timed_out_at {
+            self.count(now);
+        }
         Some(question)
+    }
+
+    fn count(&mut self, now: Millis) {
+        self.timeouts += 1;
+        self.timed_out_at = now;
     }
 
     /// So many in a row got no answer that the other server counts as gone.

@@ -77,6 +77,8 @@ pub const SCREEN_MS: u64 = 5;
 /// How long the end of a program waits for a terminal that does not take its last words.
 pub const SCREEN_END_MS_MAX: u64 = 1_000;
 
+/// How often a program in the background looks whether its shell has brought it to the front.
+pub const FOREGROUND_LOOK_MS: u64 = 250;
 /// Lines or commands typed ahead.
 pub const LINES_MAX: usize = 64;
 /// One line typed or piped. Longer ones are cut into several, each of which is refused.

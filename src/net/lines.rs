@@ -3,7 +3,7 @@
 //! On a terminal, with the feature `editing`, a half-typed line survives what is printed meanwhile,
 //! Tab completes and the arrow keys bring back; otherwise lines are plain.
 
-use crate::net::limits::LINE_BYTES_MAX;
+use crate::net::limits::{FOREGROUND_LOOK_MS, LINE_BYTES_MAX};
 use crate::net::screen::Screen;
 use crate::net::threads;
 #[cfg(feature = "terminal")]
@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use std::io::{self, BufRead, IsTerminal, Read};
 #[cfg(feature = "terminal")]
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 /// What came from standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +41,12 @@ fn is_in_background() -> bool {
     in_front.is_some_and(|in_front| in_front != "-1") && in_front != group
 }
 
-/// Whether lines can be read at all.
-fn can_read() -> bool {
-    !io::stdin().is_terminal() || !is_in_background()
+/// Returns when lines can be read: at once, or after the shell's `fg`.
+#[expect(clippy::disallowed_methods, reason = "a thread that nobody joins delays no stop")]
+fn wait_for_foreground() {
+    while io::stdin().is_terminal() && is_in_background() {
+        thread::sleep(Duration::from_millis(FOREGROUND_LOOK_MS));
+    }
 }
 
 /// Starts reading. `words` are what Tab completes to; `take` gets what was typed, and says whether
@@ -54,15 +59,14 @@ pub fn read(
     let screen = screen.clone();
     // Not joined: nothing can wake it while it waits for a key.
     threads::detach("stdin", move || {
+        wait_for_foreground();
         #[cfg(feature = "editing")]
         if is_interactive() && editing::read(words, &screen, &mut take) {
             take(Typed::End);
             return;
         }
         let _ = (words, screen);
-        if can_read() {
-            read_plain(&mut io::stdin().lock(), &mut take);
-        }
+        read_plain(&mut io::stdin().lock(), &mut take);
         take(Typed::End);
     })
 }
@@ -71,9 +75,8 @@ pub fn read(
 /// the terminal.
 pub fn read_plainly(mut take: impl FnMut(Typed) -> bool + Send + 'static) -> io::Result<()> {
     threads::detach("stdin", move || {
-        if can_read() {
-            read_plain(&mut io::stdin().lock(), &mut take);
-        }
+        wait_for_foreground();
+        read_plain(&mut io::stdin().lock(), &mut take);
         take(Typed::End);
     })
 }

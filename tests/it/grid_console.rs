@@ -1,8 +1,9 @@
 //! What a server tells beside its answers: counters, trace, pieces and silences, on the program.
 
 use crate::grid_live::ports_of_the_spec;
-use crate::harness::{Person, Program, Server, WAIT, run, until};
+use crate::harness::{Person, Program, SERVER, Server, WAIT, run, until};
 use malha::grid::state::Counters;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const MALHA: &str = env!("CARGO_BIN_EXE_malha");
@@ -185,4 +186,33 @@ fn both_servers_of_one_terminal_end_with_it() {
     servers.prints_one("a link", |line| line.ends_with("New Peer ID: 1"));
     servers.signal("-INT");
     servers.exits(0);
+}
+
+/// A shell's job, whose terminal belongs to the shell.
+#[test]
+fn a_server_in_the_background_serves_and_ends() {
+    let job = format!("{SERVER} 127.0.0.1 0 0 & echo job $!; wait; echo over");
+    let mut shell = Program::start("script", &["-qec", &format!("bash -ic '{job}'"), "/dev/null"]);
+    let line = shell.prints_one("the job", |line| line.contains("job "));
+    let pid = line.split("job ").nth(1).unwrap().trim().to_owned();
+    let head = "listening on ";
+    let line = shell.prints_one(head, |line| line.starts_with(head));
+    Person::join(line.trim()[head.len()..].parse().unwrap());
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    shell.prints_one("the end", |line| line.contains("over"));
+}
+
+#[test]
+fn a_server_that_is_brought_to_the_foreground_has_a_console() {
+    let shell = "PS1= bash --norc --noediting -i";
+    let mut shell = Program::start("script", &["-qec", shell, "/dev/null"]);
+    shell.types(&format!("{SERVER} 127.0.0.1 0 0 &"));
+    let head = "listening on ";
+    shell.prints_one(head, |line| line.starts_with(head));
+    shell.types("fg; echo it is $((1 + 1))");
+    shell.prints_one("the job", |line| line.starts_with(SERVER) && !line.contains('&'));
+    shell.types("show peer");
+    shell.prints_one("the answer", |line| line.contains("no peer"));
+    shell.types("kill");
+    shell.prints_one("the end", |line| line.contains("it is 2"));
 }

@@ -374,17 +374,3 @@ fn names_and_ipv6_work() {
         assert!(out[1].starts_with("local 0 potency: "), "{host}: {out:?}");
     }
 }
-
-/// A shell's job, whose terminal belongs to the shell.
-#[test]
-fn a_server_in_the_background_serves_and_ends() {
-    let job = format!("{SERVER} 127.0.0.1 0 0 & echo job $!; wait; echo over");
-    let mut shell = Program::start("script", &["-qec", &format!("bash -ic '{job}'"), "/dev/null"]);
-    let line = shell.prints_one("the job", |line| line.contains("job "));
-    let pid = line.split("job ").nth(1).unwrap().trim().to_owned();
-    let head = "listening on ";
-    let line = shell.prints_one(head, |line| line.starts_with(head));
-    Person::join(line.trim()[head.len()..].parse().unwrap());
-    assert!(Command::new("kill").arg(pid).status().unwrap().success());
-    shell.prints_one("the end", |line| line.contains("over"));
-}

@@ -116,7 +116,11 @@ impl Decoder {
     /// Goes over the rest of something too long. True once its end is found.
     fn skip_lost(&mut self) -> bool {
         let end = self.bytes[self.at..].iter().position(|byte| is_end(*byte));
-        self.at += end.unwrap_or(self.bytes.len() - self.at);
+        let size = end.unwrap_or(self.bytes.len() - self.at);
+        self.at += size;
+        if size > 0 {
+            self.skipped = 0;
+        }
         end.is_some() || self.quiet
     }
 
@@ -193,7 +197,10 @@ impl Decode for Decoder {
                 if self.quiet { self.complete(size, message) } else { None }
             }
             _ => {
-                let message = Message::Malformed(Box::from(&rest[..MESSAGE_BYTES_MAX]));
+                let lost = &rest[..MESSAGE_BYTES_MAX];
+                let message = Message::Malformed(Box::from(lost));
+                // The first half of its terminator, perhaps.
+                self.skipped = lost[MESSAGE_BYTES_MAX - 1];
                 self.at += MESSAGE_BYTES_MAX;
                 self.waiting = Waiting::Lost;
                 Some(message)

@@ -3,8 +3,7 @@
 use malha::grid::decode::Decoder;
 use malha::grid::keywords::Port;
 use malha::grid::limits::{MESSAGE_BYTES_MAX, SILENCE_MS, UNCLOSED_MS};
-use malha::grid::protocol::Terminator;
-use malha::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope};
+use malha::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope, Terminator};
 use malha::net::stream::Decode;
 use proptest::prelude::*;
 
@@ -238,6 +237,13 @@ fn a_message_may_have_500_bytes_with_its_terminator_and_not_one_more() {
         assert_eq!((messages.len(), &messages[2]), (3, &next), "{size} bytes are told once");
         cut_anywhere(Port::Clients, &text);
     }
+}
+
+#[test]
+fn a_terminator_with_the_limit_between_its_two_bytes_is_seen() {
+    let text = format!("REQ_LS\n{}\r\n", padded(499));
+    let (head, tail) = text.as_bytes().split_at(text.len() - 1);
+    assert_eq!(read(Port::Clients, &[head, tail]).1, Terminator::CrLf);
 }
 
 /// The words on the wire; a change here is a change of the protocol.

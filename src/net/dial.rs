@@ -6,10 +6,12 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// Every address that `host` has, with `port`. Looks names up, so it may take its time.
+/// Every address that `host` has, with `port`, those of IPv4 first: who listens at `localhost` is
+/// to be found at 127.0.0.1. Looks names up, so it may take its time.
 pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    let addrs: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    let mut addrs: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    addrs.sort_by_key(SocketAddr::is_ipv6);
     if addrs.is_empty() {
         return Err(io::Error::new(ErrorKind::NotFound, "the name has no address"));
     }

@@ -3,8 +3,12 @@
 use crate::net::failure::Failure;
 use crate::net::limits::READ_BYTES_MAX;
 use crate::net::threads;
+use crossbeam_channel::{Sender, bounded};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+/// Questions that wait for the bare coordinator.
+const ASKED_MAX: usize = 1024;
 
 /// Says everything again.
 pub(super) fn echo() -> Result<(), Failure> {
@@ -16,6 +20,33 @@ pub(super) fn echo() -> Result<(), Failure> {
                 return Ok(());
             }
             socket.write_all(&bytes[..size])?;
+        }
+    })
+}
+
+/// Says everything again, with a coordinator: each connection hands over what it has read and waits
+/// until it is given back. The least that this way of building a server costs.
+pub(super) fn asked() -> Result<(), Failure> {
+    let (questions_in, questions) = bounded::<(Vec<u8>, Sender<Vec<u8>>)>(ASKED_MAX);
+    let coordinate = move || {
+        for (bytes, answer) in questions {
+            // Who does not wait any more is gone.
+            let _ = answer.send(bytes);
+        }
+    };
+    threads::detach("bare", coordinate)
+        .map_err(Failure::from_io("the bare server failed".to_owned()))?;
+    serve(move |mut socket| {
+        let (answer_in, answer) = bounded(1);
+        let mut bytes = [0; READ_BYTES_MAX];
+        loop {
+            let size = socket.read(&mut bytes)?;
+            if size == 0 {
+                return Ok(());
+            }
+            let question = (bytes[..size].to_vec(), answer_in.clone());
+            questions_in.send(question).map_err(io::Error::other)?;
+            socket.write_all(&answer.recv().map_err(io::Error::other)?)?;
         }
     })
 }

@@ -95,15 +95,23 @@ fn start_pair(max_clients: usize) -> Result<(Server, Server), Failure> {
 struct Crowd {
     to_ten: Vec<f64>,
     ten_of_them: Vec<f64>,
-    to_bare: Vec<f64>,
-    bare_to_ten: Vec<f64>,
+    to_asked: Vec<f64>,
+    asked_to_ten: Vec<f64>,
+    echo_to_ten: Vec<f64>,
     rate: Vec<f64>,
     p99_us: Vec<f64>,
     connected_per_s: f64,
     kib: f64,
 }
 
-const SCALE_WIDTHS: [usize; 9] = [8, 20, 20, 20, 20, 9, 12, 12, 9];
+/// What a crowd is compared with: servers that do nothing with what they are told.
+struct Bare {
+    echo: Server,
+    /// With a coordinator.
+    asked: Server,
+}
+
+const SCALE_WIDTHS: [usize; 10] = [8, 20, 20, 20, 20, 20, 8, 11, 10, 7];
 
 impl GridArgs {
     fn scale(self) -> Result<(), Failure> {
@@ -111,15 +119,17 @@ impl GridArgs {
             [10, 100, 1000, 5000].map(|size: usize| size.min(self.max_clients)).to_vec();
         sizes.dedup();
         let (server, _second) = start_pair(self.max_clients + 10)?;
-        let echo = Server::start(&["bench", "bare-echo"], "listening")?;
+        let start = |name: &str| Server::start(&["bench", name], "listening");
+        let bare = Bare { echo: start("bare-echo")?, asked: start("bare-asked")? };
         table::print(
             &SCALE_WIDTHS,
             &[
                 &"REQ_LS",
                 &"to 10 clients",
                 &"10 active, to 10",
-                &"to as many bare",
-                &"bare, to 10 bare",
+                &"to bare coordinator",
+                &"its own, to 10",
+                &"bare echo, to 10",
                 &"asked/s",
                 &"connected/s",
                 &"KiB/client",
@@ -128,7 +138,7 @@ impl GridArgs {
         );
         let bar = progress::bar((sizes.len() * self.effort.rounds) as u64);
         for size in sizes {
-            let crowd = self.crowd(&server, &echo, size, &bar)?;
+            let crowd = self.crowd(&server, &bare, size, &bar)?;
             bar.suspend(|| {
                 table::print(
                     &SCALE_WIDTHS,
@@ -136,8 +146,9 @@ impl GridArgs {
                         &size,
                         &table::spread(&crowd.to_ten),
                         &table::spread(&crowd.ten_of_them),
-                        &table::spread(&crowd.to_bare),
-                        &table::spread(&crowd.bare_to_ten),
+                        &table::spread(&crowd.to_asked),
+                        &table::spread(&crowd.asked_to_ten),
+                        &table::spread(&crowd.echo_to_ten),
                         &format!("{:.0}", table::median(crowd.rate)),
                         &format!("{:.0}", crowd.connected_per_s),
                         &format!("{:.1}", crowd.kib),
@@ -153,7 +164,7 @@ impl GridArgs {
     fn crowd(
         &self,
         server: &Server,
-        echo: &Server,
+        bare: &Bare,
         size: usize,
         bar: &ProgressBar,
     ) -> Result<Crowd, Failure> {
@@ -161,25 +172,31 @@ impl GridArgs {
         let start = Instant::now();
         let mut clients = Clients::connect(server.addr, size, HELLO)?;
         let connected_per_s = size as f64 / start.elapsed().as_secs_f64();
-        let mut bare = Clients::connect(echo.addr, size, HELLO)?;
+        let mut echoing = Clients::connect(bare.echo.addr, size, HELLO)?;
+        let mut asking_bare = Clients::connect(bare.asked.addr, size, HELLO)?;
         let row = &ROWS[0];
         let question = row.question.as_bytes().to_vec();
-        let echoing = Asking { answer: question.clone(), question: question.clone(), open: 1 };
+        let same = Asking { answer: question.clone(), question: question.clone(), open: 1 };
         let asking = Asking { answer: clients.sample(&question)?, question, open: 1 };
         let mut crowd = Crowd { connected_per_s, ..Crowd::default() };
+        let rate = |clients: &mut Clients, count| {
+            clients.ask(count, &same, self.effort.ms, || ()).map(|load| load.answers_per_s)
+        };
         for _ in 0..self.effort.rounds {
             let all = clients.ask(size, &asking, self.effort.ms, || ())?;
             crowd.kib = (server.resident_kib() - before_kib) / size as f64;
             let ten_of_them = clients.ask(10.min(size), &asking, self.effort.ms, || ())?;
-            let plain = bare.ask(size, &echoing, self.effort.ms, || ())?;
-            let plain_ten =
-                Clients::connect(echo.addr, 10, HELLO)?.ask(10, &echoing, self.effort.ms, || ())?;
             // Ten alone, on the same server, in the same round.
             let (ten, _) = compare::measure((server, None), HELLO, row, self.effort)?;
             crowd.to_ten.push(all.answers_per_s / ten.answers_per_s);
             crowd.ten_of_them.push(ten_of_them.answers_per_s / ten.answers_per_s);
-            crowd.to_bare.push(all.answers_per_s / plain.answers_per_s);
-            crowd.bare_to_ten.push(plain.answers_per_s / plain_ten.answers_per_s);
+            let asked = rate(&mut asking_bare, size)?;
+            let asked_ten = rate(&mut Clients::connect(bare.asked.addr, 10, HELLO)?, 10)?;
+            crowd.to_asked.push(all.answers_per_s / asked);
+            crowd.asked_to_ten.push(asked / asked_ten);
+            let echo = rate(&mut echoing, size)?;
+            let echo_ten = rate(&mut Clients::connect(bare.echo.addr, 10, HELLO)?, 10)?;
+            crowd.echo_to_ten.push(echo / echo_ten);
             crowd.rate.push(all.answers_per_s);
             crowd.p99_us.push(all.trips.value_at_quantile(0.99) as f64);
             bar.inc(1);

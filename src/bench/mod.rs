@@ -43,6 +43,9 @@ pub enum Bench {
     /// A bare thread-per-connection echo, which is what the others are compared with
     #[command(hide = true)]
     BareEcho,
+    /// The same with a coordinator that gives back what it gets
+    #[command(hide = true)]
+    BareAsked,
     /// A bare thread-per-connection relay to an echo
     #[command(hide = true)]
     BareRelay {
@@ -92,6 +95,7 @@ impl Bench {
             Bench::Tasks(args) => args.run()?,
             Bench::BareText { bytes } => bare::text(bytes)?,
             Bench::BareEcho => bare::echo()?,
+            Bench::BareAsked => bare::asked()?,
             Bench::BareRelay { to } => bare::relay(to)?,
             Bench::BareUdpEcho => bare::udp_echo()?,
             Bench::BareUdpFan => bare::udp_fan()?,

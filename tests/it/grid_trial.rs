@@ -36,18 +36,23 @@ fn who_reads_a_stream_is_asked_all_that_wait_at_once() {
     ));
 }
 
-/// Whatever it makes of two questions in one `recv`: the first is answered, or asked again alone.
+/// Whatever it makes of two questions in one `recv`, and however late: the first is answered, or
+/// asked again alone. The answer to a question of the other kind shows that no more will come.
 #[test]
 fn who_takes_one_recv_for_one_message_is_asked_one_at_a_time() {
-    let once = "p> RES_ES(external 2 sensor 0: 1 (1 100))\nat 999\nat 1000";
-    let again = "at 999\nat 1000\np< REQ_ES\np> RES_ES(external 2 sensor 0: 1 (1 100))";
-    let error = format!("p> ERROR(05)\n{again}");
-    let other = format!("p> RES_EP(external 2 potency: 9)\n{again}");
-    for tried in [once, &error, &other] {
+    let answer = "p> RES_ES(external 2 sensor 0: 1 (1 100))";
+    let probed = "at 999\nat 1000\np< REQ_EP\np> RES_EP(external 2 potency: 8)";
+    let again = format!("{probed}\np< REQ_ES\n{answer}");
+    for tried in [
+        format!("{answer}\n{probed}"),
+        format!("at 1500\n{answer}\np< REQ_EP\np> RES_EP(external 2 potency: 8)"),
+        format!("p> ERROR(05)\n{again}"),
+        format!("p> RES_EP(external 2 potency: 9)\n{again}"),
+    ] {
         check_linked(&format!(
             "{TRIAL}{tried}
             p< REQ_EP
-            at 1500
+            at 1900
             p> RES_EP(external 2 potency: 2)
             p< REQ_ES
             p> RES_ES(external 2 sensor 0: 3 (3 100))
@@ -60,31 +65,25 @@ fn who_takes_one_recv_for_one_message_is_asked_one_at_a_time() {
 
 /// One that reads a stream and is late with both, or with one, is not taken for another.
 #[test]
-fn who_is_late_with_both_answers_is_not_asked_a_third_time() {
-    check_linked(&format!(
-        r"{TRIAL}
-        at 900
-        p> RES_ES(external 2 sensor 0: 1 (1 100))
-        p> RES_ES(external 2 sensor 0: 1 (1 100))
-        p<< REQ_EP\nREQ_ES\nREQ_EP\n
-        p> RES_EP(external 2 potency: 2)
-        p> RES_ES(external 2 sensor 0: 3 (3 100))
-        p> RES_EP(external 2 potency: 4)
-        {TRIED}"
-    ));
-    check_linked(&format!(
-        r"{TRIAL}
-        at 1500
-        p> RES_ES(external 2 sensor 0: 1 (1 100))
-        p> RES_ES(external 2 sensor 0: 1 (1 100))
-        p< REQ_EP
-        p> RES_EP(external 2 potency: 2)
-        p< REQ_ES
-        p> RES_ES(external 2 sensor 0: 3 (3 100))
-        p< REQ_EP
-        p> RES_EP(external 2 potency: 4)
-        {TRIED}"
-    ));
+fn who_is_late_with_an_answer_reads_a_stream_all_the_same() {
+    let answer = "p> RES_ES(external 2 sensor 0: 1 (1 100))";
+    let probe = "p> RES_EP(external 2 potency: 8)";
+    let rest = r"p<< REQ_EP\nREQ_ES\nREQ_EP\n";
+    for tried in [
+        format!("at 900\n{answer}\n{answer}\n{rest}"),
+        format!("at 1500\n{answer}\np< REQ_EP\n{answer}\n{rest}\n{probe}"),
+        format!("at 600\n{answer}\nat 1000\np< REQ_EP\nat 1200\n{answer}\n{rest}\n{probe}"),
+    ] {
+        check_linked(&format!(
+            r"{TRIAL}{tried}
+            p> RES_EP(external 2 potency: 2)
+            p> RES_ES(external 2 sensor 0: 3 (3 100))
+            p> RES_EP(external 2 potency: 4)
+            {TRIED}
+            a>> REQ_ES\nREQ_EP\n
+            p<< REQ_ES\nREQ_EP\n"
+        ));
+    }
 }
 
 /// It answers each with an error, and that is its answer.
@@ -100,20 +99,56 @@ fn an_error_twice_is_the_answer() {
     ));
 }
 
-/// Asked twice and silent is one question without an answer, not two.
-#[test]
-fn who_answers_neither_has_missed_one_question() {
-    check_linked(&format!(
-        r"{TRIAL}
+/// What it has not read yet could be joined with what follows, so the question of the other kind
+/// waits for its first answer, or as long as a question may take.
+const SILENT: &str = r"
+        at 1999
         at 2000
-        a<< ERROR(03)\nERROR(03)\nERROR(03)\nERROR(03)\n
-        a> REQ_EP
-        at 2500
-        p> RES_ES(external 2 sensor 0: 1 (1 100))
-        p> RES_ES(external 2 sensor 0: 1 (1 100))
         p< REQ_EP
-        p> RES_EP(external 2 potency: 5)
-        a< RES_EP(external 2 potency: 5)"
+        a<< ERROR(03)\nERROR(03)\nERROR(03)\nERROR(03)\n
+        a> REQ_ES
+        at 2500
+";
+const GOES_ON: &str = r"
+        p> RES_ES(external 2 sensor 0: 5 (5 100))
+        a< RES_ES(external 2 sensor 0: 5 (5 100))
+        a> REQ_EP
+        p< REQ_EP
+";
+
+/// Asked twice and silent is one question without an answer, not two. Then it answers all, or one
+/// and the probe, or the probe alone, and the next answer is right.
+#[test]
+fn who_answers_neither_in_time_has_missed_one_question() {
+    let (answer, probe) =
+        ("p> RES_ES(external 2 sensor 0: 1 (1 100))", "p> RES_EP(external 2 potency: 8)");
+    for late in [
+        format!("{answer}\n{answer}\np< REQ_ES\n{probe}"),
+        format!("{answer}\n{probe}\np< REQ_ES"),
+        format!("p> ERROR(05)\n{probe}\np< REQ_ES"),
+        format!("{probe}\np< REQ_ES"),
+    ] {
+        check_linked(&format!("{TRIAL}{SILENT}{late}{GOES_ON}"));
+    }
+}
+
+/// It reads all three at once and answers once: the order is lost, and no client gets what is not
+/// its own.
+#[test]
+fn who_pauses_before_it_reads_a_trial_loses_the_link_and_mixes_nothing_up() {
+    check_linked(&format!(
+        r"{TRIAL}{SILENT}
+        p> RES_ES(external 2 sensor 0: 1 (1 100))
+        at 4000
+        a< ERROR(03)
+        a> REQ_ES
+        at 6000
+        a< ERROR(03)
+        a> REQ_ES
+        at 8000
+        a< ERROR(03)
+        p ends
+        prints Peer 2 disconnected"
     ));
 }
 

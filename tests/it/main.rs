@@ -48,6 +48,7 @@ mod grid_console;
 mod grid_faults;
 mod grid_link;
 mod grid_live;
+mod grid_partners;
 mod grid_questions;
 mod grid_slow;
 mod grid_state;

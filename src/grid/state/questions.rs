@@ -4,15 +4,17 @@
 //! A program may take what one `recv` gives it for one message. Asked twice at once it answers
 //! once, and the order is lost. So until we know better, a question goes when the one before it is
 //! answered, or a moment later. Where many wait, one is asked twice in one write: who answers both
-//! reads a stream, and is asked as fast as our clients ask.
+//! reads a stream, and is asked as fast as our clients ask. Who is slow may still answer the second
+//! when its time is over, so a question of the other kind goes then: the kind of the next answer
+//! tells which of both it is.
 
 use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN};
-use crate::grid::protocol::Query;
+use crate::grid::protocol::{Query, Scope};
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
 use std::collections::VecDeque;
 
-/// Who asked the second of two equal questions.
+/// Who asked what was asked only to learn how the other server reads.
 const NOBODY: ConnId = ConnId(0);
 
 /// One question of one client.
@@ -68,12 +70,28 @@ enum Reading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Trial {
     question: Question,
-    /// Its client has its answer.
+    /// Its client has its answer, or was told that there is none.
     is_told: bool,
     /// One of both was answered.
     is_half: bool,
     /// When the other answer is due, too: early enough to ask those who wait.
     due: Millis,
+    /// The question of the other kind, once it has gone.
+    probe: Option<Query>,
+}
+
+impl Trial {
+    /// When the probe goes. Who has answered nothing at all gets more time: what it has not read
+    /// yet could be joined with the probe.
+    fn probe_at(&self) -> Option<Millis> {
+        let at = if self.is_half { self.due } else { self.question.until };
+        self.probe.is_none().then_some(at)
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        let until = (!self.is_told).then_some(self.question.until);
+        until.into_iter().chain(self.probe_at()).min()
+    }
 }
 
 /// A question that goes on the link.
@@ -105,8 +123,13 @@ impl Questions {
     /// The next question to be put on the link. `is_line`: the other server ends its messages with
     /// a newline, so it may read streams.
     pub(super) fn send(&mut self, now: Millis, is_line: bool) -> Option<Sent> {
+        if let Reading::Trial(trial) = &mut self.reading {
+            trial.probe_at().filter(|at| *at <= now)?;
+            let query = unlike(trial.question.query);
+            trial.probe = Some(query);
+            return Some(Sent { query, is_trial: false });
+        }
         let may_go = match self.reading {
-            Reading::Trial(..) => false,
             Reading::Stream if is_line => true,
             Reading::Unknown if is_line => {
                 self.asked.len() == self.given_up || self.sent_at.plus(SPACING_MS) <= now
@@ -123,7 +146,7 @@ impl Questions {
         let is_trial = may_try && is_worth_it && self.has_answered;
         if is_trial {
             let due = now.plus(now.until(question.until).as_millis() as u64 / 2);
-            let trial = Trial { question, is_told: false, is_half: false, due };
+            let trial = Trial { question, is_told: false, is_half: false, due, probe: None };
             self.reading = Reading::Trial(trial);
         } else {
             self.asked.push_back(question);
@@ -136,7 +159,11 @@ impl Questions {
     /// a question, and no error.
     pub(super) fn answered(&mut self, is_good: impl Fn(Query) -> bool) -> Answered {
         if let Reading::Trial(trial) = self.reading {
-            return self.tried(trial, is_good(trial.question.query));
+            self.timeouts = 0;
+            return match trial.probe {
+                Some(probe) => self.probed(trial, probe, is_good),
+                None => self.tried(trial, is_good(trial.question.query)),
+            };
         }
         let Some(question) = self.asked.pop_front() else { return Answered::Nothing };
         if self.given_up > 0 {
@@ -156,41 +183,60 @@ impl Questions {
         trial.is_told |= tells;
         trial.is_half = true;
         self.reading = if is_last { Reading::Stream } else { Reading::Trial(trial) };
-        self.timeouts = 0;
         if tells { Answered::Question(trial.question) } else { Answered::Trial }
     }
 
-    /// The time for both answers is over.
-    fn end_trial(&mut self, Trial { question, is_told, is_half, .. }: Trial) {
-        self.reading = Reading::Messages;
-        if !is_half {
-            // It is silent, and may still answer both.
-            self.asked.extend([question, Question { conn: NOBODY, ..question }]);
-        } else if !is_told {
-            self.waiting.push_front(question);
+    /// An answer since the probe went. Of the first kind, it is to the question that went twice;
+    /// if both are answered, that to the probe is still to come. Otherwise there is no other, if
+    /// it is no error that comes instead of all.
+    fn probed(
+        &mut self,
+        mut trial: Trial,
+        probe: Query,
+        is_good: impl Fn(Query) -> bool,
+    ) -> Answered {
+        let is_first_kind = is_good(trial.question.query);
+        let tells = is_first_kind && !trial.is_told;
+        trial.is_told |= tells;
+        if is_first_kind && trial.is_half {
+            self.reading = Reading::Stream;
+            self.asked.push_back(Question { conn: NOBODY, query: probe, ..trial.question });
+        } else if is_good(probe) || (trial.is_half && !is_first_kind) {
+            self.reading = Reading::Messages;
+            if !trial.is_told {
+                self.waiting.push_front(trial.question);
+            }
+        } else {
+            trial.is_half = true;
+            self.reading = Reading::Trial(trial);
         }
+        if tells { Answered::Question(trial.question) } else { Answered::Trial }
     }
 
     /// A question whose time is over.
     pub(super) fn expire(&mut self, now: Millis) -> Option<Question> {
-        if let Reading::Trial(trial) = self.reading
-            && trial.due <= now
+        let owes = self.given_up > 0 || matches!(self.reading, Reading::Trial(..));
+        if let Reading::Trial(trial) = &mut self.reading
+            && !trial.is_told
+            && trial.question.until <= now
         {
-            self.end_trial(trial);
-        }
-        if let Some(question) = self.asked.get(self.given_up).filter(|q| q.until <= now) {
-            let question = *question;
-            self.given_up += 1;
-            // A question that went twice is one.
-            if question.conn != NOBODY {
-                self.count(now);
-            }
+            trial.is_told = true;
+            let question = trial.question;
+            self.count(now);
             return Some(question);
         }
+        while let Some(question) = self.asked.get(self.given_up).filter(|q| q.until <= now) {
+            let question = *question;
+            self.given_up += 1;
+            if question.conn != NOBODY {
+                self.count(now);
+                return Some(question);
+            }
+        }
         let question = self.waiting.pop_front_if(|question| question.until <= now)?;
-        // Not asked, because the other server owes an answer. If that was overdue all the time, it
-        // had as long again.
-        if self.given_up > 0 && question.since >= self.timed_out_at {
+        // Not asked, because the other server owes an answer. If it did all the time since the
+        // last that counted, it had as long again.
+        if owes && question.since >= self.timed_out_at {
             self.count(now);
         }
         Some(question)
@@ -224,7 +270,7 @@ impl Questions {
         let asked = self.asked.get(self.given_up).map(|question| question.until);
         let waiting = self.waiting.front().map(|question| question.until);
         let next = match self.reading {
-            Reading::Trial(trial) => Some(trial.due),
+            Reading::Trial(trial) => trial.deadline(),
             Reading::Unknown if is_line => waiting.map(|_| self.sent_at.plus(SPACING_MS)),
             _ => None,
         };
@@ -234,5 +280,13 @@ impl Questions {
     /// Whether an answer that comes now is the answer to a question.
     pub(super) fn are_under_way(&self) -> bool {
         !self.asked.is_empty() || matches!(self.reading, Reading::Trial(..))
+    }
+}
+
+/// A question whose answer cannot be taken for one to `query`.
+fn unlike(query: Query) -> Query {
+    match query {
+        Query::Sensor(_) => Query::Power(Scope::External),
+        Query::Power(_) => Query::Sensor(Scope::External),
     }
 }

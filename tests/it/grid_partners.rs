@@ -1,0 +1,237 @@
+//! Other servers as they are in the wild, simulated: they read a stream or take one `recv` for one
+//! message, are fast, slow, or pause now and then. Whatever they do, no client gets an answer that
+//! was given before it asked, or that another one got. `SEED=7 cargo test --test it partners`
+//! repeats one.
+
+use malha::grid::decode::Heard;
+use malha::grid::limits::PEER_MS_MAX;
+use malha::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope, Terminator};
+use malha::grid::sensors::Sensor;
+use malha::grid::state::{Effect, Event, Setup, Side, State, Turn};
+use malha::net::asked::ConnId;
+use malha::net::clock::Millis;
+use malha::net::dice::Dice;
+use malha::net::pushed::LinkId;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+const SEEDS: u64 = 200;
+const STEPS: u32 = 2_000;
+const CLIENTS: u64 = 5;
+const PEER: LinkId = LinkId(1);
+
+/// How a partner is.
+#[derive(Debug, Clone, Copy)]
+struct Habit {
+    terminator: Terminator,
+    /// It takes what one `recv` gives for one message, and answers its first question.
+    joins: bool,
+    /// It takes up to so long for an answer.
+    answer_ms: u32,
+    /// One time in so many it takes up to 5 s.
+    pauses: Option<u32>,
+}
+
+/// A question on its way through the partner.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// What makes its answer different from all others.
+    serial: u32,
+    query: Query,
+}
+
+struct World {
+    dice: Dice,
+    habit: Habit,
+    state: State,
+    now: Millis,
+    /// When each client asked, and what; or when it asks next.
+    waiting: BTreeMap<ConnId, (Millis, Vec<Query>)>,
+    resting: BTreeMap<ConnId, Millis>,
+    /// When each question went on the link.
+    sent: Vec<Millis>,
+    arrived: VecDeque<Asked>,
+    /// What the partner works at, and until when.
+    busy: Option<(Millis, Asked)>,
+    used: BTreeSet<u32>,
+    failed: usize,
+    is_cut: bool,
+}
+
+impl World {
+    fn new(habit: Habit, seed: u64) -> World {
+        let sensors = vec![Sensor { id: 0, power: 100, efficiency: 50 }];
+        let setup = Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: false };
+        let mut world = World {
+            dice: Dice::seeded(seed),
+            habit,
+            state: State::new(setup),
+            now: Millis(0),
+            waiting: BTreeMap::new(),
+            resting: BTreeMap::new(),
+            sent: Vec::new(),
+            arrived: VecDeque::new(),
+            busy: None,
+            used: BTreeSet::new(),
+            failed: 0,
+            is_cut: false,
+        };
+        for event in [Event::Started, Event::Listening, Event::PeerOpened(PEER, Side::Accepted)] {
+            world.handle(event);
+        }
+        world.says(Message::ReqAddPeer);
+        world.says(Message::ResAddPeer(1));
+        for conn in (1..=CLIENTS).map(ConnId) {
+            world.handle(Event::ClientOpened(conn, SocketAddr::from(([127, 0, 0, 1], 1))));
+            let questions = vec![Message::ReqAdd];
+            world.handle(Event::ClientAsked(conn, Turn { questions, ..Turn::default() }));
+            world.resting.insert(conn, Millis(0));
+        }
+        world
+    }
+
+    fn says(&mut self, message: Message) {
+        let heard = Heard { messages: vec![message], terminator: self.habit.terminator };
+        self.handle(Event::PeerHeard(PEER, heard));
+    }
+
+    fn handle(&mut self, event: Event) {
+        let effects = self.state.handle(self.now, event);
+        self.is_cut = effects.iter().any(|effect| matches!(effect, Effect::Cut(_)));
+        for effect in effects {
+            match effect {
+                Effect::Tell(PEER, Message::Req(query), _) => {
+                    let serial = self.sent.len() as u32;
+                    self.sent.push(self.now);
+                    self.arrived.push_back(Asked { serial, query });
+                }
+                Effect::Answer(conn, turn) => self.hears(conn, &turn.answers),
+                _ => {}
+            }
+        }
+    }
+
+    fn hears(&mut self, conn: ConnId, answers: &[Message]) {
+        let Some((asked_at, queries)) = self.waiting.remove(&conn) else { return };
+        assert_eq!(answers.len(), queries.len());
+        for (query, answer) in queries.iter().zip(answers) {
+            let serial = match (query, answer) {
+                (_, Message::Error(Refusal::PeerNotFound)) => {
+                    self.failed += 1;
+                    let is_in_time = self.now < asked_at.plus(PEER_MS_MAX);
+                    assert!(!is_in_time || self.is_cut, "told too early that there is none");
+                    continue;
+                }
+                (Query::Sensor(_), Message::ResSensor(_, reading)) => reading.useful,
+                (Query::Power(_), Message::ResPower(_, power)) => power.useful,
+                other => panic!("{other:?} at {}", self.now),
+            };
+            let sent_at = self.sent[serial as usize];
+            assert!(sent_at >= asked_at, "asked at {asked_at}, got what was asked at {sent_at}");
+            assert!(self.used.insert(serial), "answer {serial} was given twice");
+        }
+        let rest = self.dice.roll(400);
+        self.resting.insert(conn, self.now.plus(u64::from(rest)));
+    }
+
+    /// The next thing that happens.
+    fn step(&mut self) {
+        if self.busy.is_none()
+            && let Some(asked) = self.arrived.pop_front()
+        {
+            if self.habit.joins {
+                self.arrived.clear();
+            }
+            let pauses = self.habit.pauses.is_some_and(|often| self.dice.roll(often) == 0);
+            let ms = self.dice.roll(if pauses { 5_000 } else { self.habit.answer_ms });
+            self.busy = Some((self.now.plus(u64::from(ms)), asked));
+        }
+        let answers = self.busy.map(|(at, _)| at);
+        let asks = self.resting.iter().map(|(conn, at)| (*at, *conn)).min();
+        let due = self.state.deadline();
+        let first = answers.into_iter().chain(asks.map(|(at, _)| at)).chain(due).min();
+        self.now = first.expect("somebody asks").max(self.now);
+        if let Some((_, asked)) = self.busy.take_if(|(at, _)| *at <= self.now) {
+            self.answers(asked);
+        } else if let Some((_, conn)) = asks.filter(|(at, _)| *at <= self.now) {
+            self.asks(conn);
+        } else {
+            self.handle(Event::Tick);
+        }
+    }
+
+    fn answers(&mut self, Asked { serial: useful, query }: Asked) {
+        self.says(match query {
+            Query::Sensor(_) => {
+                let reading = Reading { network: 1, sensor: 0, useful, power: 1, efficiency: 1 };
+                Message::ResSensor(Scope::External, reading)
+            }
+            Query::Power(_) => Message::ResPower(Scope::External, Power { network: 1, useful }),
+        });
+    }
+
+    fn asks(&mut self, conn: ConnId) {
+        self.resting.remove(&conn);
+        let kinds = [Query::Sensor(Scope::External), Query::Power(Scope::External)];
+        let count = 1 + self.dice.roll(4);
+        let queries: Vec<Query> = (0..count).map(|_| kinds[self.dice.roll(2) as usize]).collect();
+        let questions = queries.iter().map(|query| Message::Req(*query)).collect();
+        self.waiting.insert(conn, (self.now, queries));
+        self.handle(Event::ClientAsked(conn, Turn { questions, ..Turn::default() }));
+    }
+}
+
+/// Right answers and failed questions of all histories, and how many links were cut.
+fn simulate(habit: Habit) -> (usize, usize, usize) {
+    let chosen = std::env::var("SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    let (mut right, mut failed, mut cut) = (0, 0, 0);
+    for seed in chosen.map_or(0..SEEDS, |seed| seed..seed + 1) {
+        println!("SEED={seed} {habit:?}");
+        let mut world = World::new(habit, seed);
+        for _ in 0..STEPS {
+            world.step();
+            if world.is_cut {
+                break;
+            }
+        }
+        right += world.used.len();
+        failed += world.failed;
+        cut += usize::from(world.is_cut);
+    }
+    println!("{habit:?}: {right} right, {failed} failed, {cut} cut");
+    (right, failed, cut)
+}
+
+const STREAM: Habit =
+    Habit { terminator: Terminator::Lf, joins: false, answer_ms: 10, pauses: None };
+const JOINS: Habit = Habit { joins: true, ..STREAM };
+const SILENT_ENDS: Habit = Habit { terminator: Terminator::Nothing, ..JOINS };
+
+#[test]
+fn fast_partners_answer_all_and_lose_no_link() {
+    for habit in [STREAM, JOINS, SILENT_ENDS] {
+        let (right, failed, cut) = simulate(habit);
+        assert!(right > 10_000, "only {right} answers");
+        assert_eq!((failed, cut), (0, 0), "{habit:?}");
+    }
+}
+
+#[test]
+fn slow_partners_mix_nothing_up() {
+    for habit in [STREAM, JOINS, SILENT_ENDS] {
+        for answer_ms in [90, 400, 1_200, 4_000] {
+            let (right, _, _) = simulate(Habit { answer_ms, ..habit });
+            assert!(right > 0, "{habit:?}: none was answered");
+        }
+    }
+}
+
+#[test]
+fn partners_that_pause_mix_nothing_up() {
+    for habit in [STREAM, JOINS, SILENT_ENDS] {
+        for often in [3, 30] {
+            let (right, _, _) = simulate(Habit { pauses: Some(often), ..habit });
+            assert!(right > 0, "{habit:?}: none was answered");
+        }
+    }
+}

@@ -6,7 +6,8 @@
 
 use crate::net::accept::{self, Refuser, Seat, Seats};
 use crate::net::limits::{
-    LEAVERS_MAX, LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX, YIELDERS_MAX,
+    ANSWERED_MS_MAX, LEAVERS_MAX, LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX,
+    WRITE_LOOK_MS, YIELDERS_MAX,
 };
 use crate::net::stop::Stop;
 use crate::net::stream::{Decode, Reader, part};
@@ -14,12 +15,12 @@ use crate::net::threads::{self, Finally};
 use crate::net::trace::Trace;
 use crate::net::wait;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, Scope, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What one read takes, in bytes and messages.
 pub const AT_ONCE: (usize, usize) = (READ_BYTES_MAX, TURN_MESSAGES_MAX);
@@ -62,8 +63,8 @@ pub enum Asked<Q, A> {
     NotAccepted(io::Error),
 }
 
-/// The coordinator's end of a connection. Dropping it hangs up; after the last turn, once that has
-/// been written.
+/// The coordinator's end of a connection. Dropping it hangs up; what has been answered is still
+/// written, as far as the other side takes it within [`ANSWERED_MS_MAX`].
 #[derive(Debug)]
 pub struct Asker<Q, A> {
     /// None only while it is being dropped.
@@ -88,7 +89,7 @@ impl<Q, A> Drop for Asker<Q, A> {
     fn drop(&mut self) {
         if !self.is_ending.get() {
             // Wakes the thread if it reads. Fails if the other side has hung up, which is as good.
-            let _ = self.socket.shutdown(Shutdown::Both);
+            let _ = self.socket.shutdown(Shutdown::Read);
         }
         // Wakes it if it waits for its turn.
         self.slot = None;
@@ -190,6 +191,7 @@ where
     A: Send + 'scope,
     E: From<Asked<D::Message, A>> + Send + 'scope,
 {
+    socket.set_write_timeout(Some(Duration::from_millis(WRITE_LOOK_MS)))?;
     let socket = Arc::new(socket);
     let (conn, addr) = (place.conn, place.addr);
     threads::spawn(scope, format!("c{}", conn.0), move || {
@@ -222,6 +224,7 @@ where
             leavers,
             yielders,
             has_left: false,
+            hung_up: OnceCell::new(),
         };
         // An I/O error is not an error of the server: the connection is closed, that is all.
         failure.set(connection.serve().err());
@@ -240,6 +243,8 @@ struct Connection<'a, D: Decode, A, E> {
     yielders: Seats,
     /// It sits among the leavers.
     has_left: bool,
+    /// When a write found that the server has hung up.
+    hung_up: OnceCell<Instant>,
 }
 
 impl<D, A, E> Connection<'_, D, A, E>
@@ -271,19 +276,22 @@ where
     }
 
     fn write(&mut self, answers: &[A], bytes: &mut Vec<u8>) -> io::Result<()> {
+        let limit = Duration::from_millis(ANSWERED_MS_MAX);
+        let (answered, hung_up) = (&self.answered, &self.hung_up);
+        let may = || is_kept(answered) || hung_up.get_or_init(Instant::now).elapsed() < limit;
         bytes.clear();
         for answer in answers {
             self.reader.decoder.encode(answer, bytes);
             while self.reader.decoder.more(bytes)? {
-                self.reader.write(bytes)?;
+                self.reader.write_while(bytes, may)?;
                 bytes.clear();
             }
             if !self.reader.decoder.joins() {
-                self.reader.write(bytes)?;
+                self.reader.write_while(bytes, may)?;
                 bytes.clear();
             }
         }
-        self.reader.write(bytes)
+        self.reader.write_while(bytes, may)
     }
 
     /// Waits for the turn to come back; `None` when the server has hung up.

@@ -34,8 +34,10 @@ pub const WRITE_MS_MAX: u64 = 5_000;
 
 /// How long what is queued for a link may still be written once its goodbye was said.
 pub const PARTED_MS_MAX: u64 = 5_000;
-/// How often a link's writer that waits for its socket looks whether that time is over.
-pub const LINK_LOOK_MS: u64 = 500;
+/// How long answers may still be written once the server has hung up.
+pub const ANSWERED_MS_MAX: u64 = 1_000;
+/// How often who waits for a socket to take more looks whether such a time is over.
+pub const WRITE_LOOK_MS: u64 = 500;
 
 /// The first pause after `accept` fails; each further one is twice as long.
 pub const ACCEPT_PAUSE_MS_MIN: u64 = 10;
@@ -113,4 +115,4 @@ pub const THREAD_NAME_BYTES_MAX: usize = 15;
 
 const _: () = assert!(ACCEPT_PAUSE_MS_MIN < ACCEPT_PAUSE_MS_MAX);
 const _: () = assert!(LOOK_MS_MIN < LOOK_MS_MAX);
-const _: () = assert!(LINK_LOOK_MS < WRITE_MS_MAX && LINK_LOOK_MS < PARTED_MS_MAX);
+const _: () = assert!(WRITE_LOOK_MS < WRITE_MS_MAX && WRITE_LOOK_MS < ANSWERED_MS_MAX);

@@ -6,8 +6,8 @@
 
 use crate::net::accept::Seats;
 use crate::net::limits::{
-    LINK_LOOK_MS, LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, PART_MS_MAX, PARTED_MS_MAX,
-    WRITE_BYTES_MAX,
+    LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, PART_MS_MAX, PARTED_MS_MAX, WRITE_BYTES_MAX,
+    WRITE_LOOK_MS,
 };
 use crate::net::stream::{Decode, Reader, write_all_while};
 use crate::net::threads::{self, Finally};
@@ -177,7 +177,7 @@ where
 {
     let Desk { decoder, frames_max, bytes_max, yielders, seat } = desk;
     // A write wakes now and then, so that it sees its end when that has come.
-    socket.set_write_timeout(Some(Duration::from_millis(LINK_LOOK_MS)))?;
+    socket.set_write_timeout(Some(Duration::from_millis(WRITE_LOOK_MS)))?;
     // One descriptor shared by both threads: `try_clone` would cost a second one, and can fail.
     let socket = Arc::new(socket);
     let (frames, queue) = bounded(frames_max);

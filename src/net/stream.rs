@@ -168,7 +168,12 @@ impl<D: Decode> Reader<D> {
 
     /// Writes all of `bytes` to the same socket.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let blocks = write_all(&self.socket, bytes)?;
+        self.write_while(bytes, || true)
+    }
+
+    /// The same, and an error as soon as `may` says no.
+    pub fn write_while(&mut self, bytes: &[u8], may: impl Fn() -> bool) -> io::Result<()> {
+        let blocks = write_all_while(&self.socket, bytes, may)?;
         self.polls &= !blocks;
         Ok(())
     }

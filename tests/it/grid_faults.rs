@@ -360,25 +360,3 @@ fn answer_one_recv_at_a_time(peer: &mut Person) -> usize {
     }
     unreachable!("it is never asked so often")
 }
-
-/// What a client asked before the server leaves is answered: where nobody is to answer, with that.
-#[test]
-fn who_waits_when_the_server_leaves_is_answered() {
-    let mut server = Server::start(&[]);
-    let mut peer = Person::link(server.peers);
-    let mut clients: Vec<Person> = (0..10).map(|_| Person::join(server.clients).0).collect();
-    for client in &mut clients {
-        client.says("REQ_LP\nREQ_ES\nREQ_LP");
-    }
-    peer.hears("REQ_ES");
-    server.program.types("kill");
-    until("the goodbye", || (peer.line() == "REQ_DCPEER(1)\n").then_some(()));
-    peer.says("OK(01)");
-    for client in &mut clients {
-        assert!(client.line().starts_with("RES_LP(local 1 "));
-        client.hears("ERROR(03)");
-        assert!(client.line().starts_with("RES_LP(local 1 "));
-        client.ends();
-    }
-    server.program.exits(0);
-}

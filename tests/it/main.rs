@@ -45,6 +45,7 @@ mod command_value;
 mod folder;
 mod grid_bytes;
 mod grid_console;
+mod grid_end;
 mod grid_faults;
 mod grid_link;
 mod grid_live;

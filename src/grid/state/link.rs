@@ -254,12 +254,6 @@ impl State {
 
     /// We have left, and the other side knows it or will not answer any more.
     pub(super) fn left(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
-        // What was answered at this same moment is the last as well, and written before we hang up.
-        for effect in effects.iter_mut() {
-            if let Effect::Answer(_, turn) = effect {
-                turn.last = true;
-            }
-        }
         for (conn, OpenTurn { mut turn, .. }) in std::mem::take(&mut self.open) {
             // What is still missing says that nobody was there.
             turn.last = true;

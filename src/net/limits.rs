@@ -25,6 +25,10 @@ pub const TURN_MESSAGES_MAX: usize = 128;
 /// The same for a pushed link.
 pub const LINK_MESSAGES_MAX: usize = 2048;
 
+/// Reads of one pushed link that wait for the coordinator. With room for more of them, one who
+/// floods would put thousands of messages before each question of anybody else.
+pub const LINK_READS_MAX: usize = 4;
+
 /// The stack of a connection's thread. Address space, not memory: only touched pages count, and
 /// about three are. A panic with `RUST_BACKTRACE=1` needs most of it.
 pub const STACK_BYTES: usize = 256 * 1024;

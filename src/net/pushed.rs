@@ -6,8 +6,8 @@
 
 use crate::net::accept::Seats;
 use crate::net::limits::{
-    LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, PART_MS_MAX, PARTED_MS_MAX, WRITE_BYTES_MAX,
-    WRITE_LOOK_MS,
+    LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, LINK_READS_MAX, PART_MS_MAX, PARTED_MS_MAX,
+    WRITE_BYTES_MAX, WRITE_LOOK_MS,
 };
 use crate::net::stream::{Decode, Reader, write_all_while};
 use crate::net::threads::{self, Finally};
@@ -32,12 +32,22 @@ pub struct LinkId(pub u64);
 pub enum Pushed<H> {
     /// A link was opened. Always its first event.
     Opened(LinkId, SocketAddr, Outbox),
-    /// All complete messages of one read.
-    Heard(LinkId, H),
+    /// All complete messages of one read, and the place that they take until they are handled.
+    Heard(LinkId, H, Place),
     /// A frame that was to be reported is written, and all before it: its number.
     Written(LinkId, u32),
     /// Sent exactly once, however it ended, after the last that was heard.
     Closed(LinkId),
+}
+
+/// A place among the [`LINK_READS_MAX`] reads of a link that wait; given back when dropped.
+#[derive(Debug)]
+pub struct Place(Receiver<()>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.0.try_recv();
+    }
 }
 
 /// What a decoder's messages become on their way to the coordinator.
@@ -209,9 +219,13 @@ where
         let _closed = Finally(|| drop(inbox.send(Pushed::Closed(link).into())));
         let mut reader = Reader::new(read_from, decoder, AT_ONCE, yielders);
         let mut messages = Vec::new();
+        let (take, give_back) = bounded(LINK_READS_MAX);
         while let Ok(true) = reader.read_while(&mut messages, || known.may_read()) {
             let heard = reader.decoder.heard(std::mem::take(&mut messages));
-            if inbox.send(Pushed::Heard(link, heard).into()).is_err() {
+            // Waits for the coordinator, or for the inbox that is dropped with all that is in it.
+            let _ = take.send(());
+            let place = Place(give_back.clone());
+            if inbox.send(Pushed::Heard(link, heard, place).into()).is_err() {
                 return;
             }
         }

@@ -1,10 +1,12 @@
 //! Who sends and hardly reads, on the peer port: it costs its own connection, and little memory.
 
-use crate::harness::{Person, Server, WAIT, until, until_at_most};
+use crate::harness::{Person, Server, WAIT, until, until_at_most, within};
 use malha::grid::limits::{GUEST_MESSAGES_MAX, LINKS_MAX};
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BLOCK: usize = 10_000;
 
@@ -67,6 +69,35 @@ fn a_server_that_asks_much_and_reads_all_of_it_is_not_cut() {
         }
     });
     peer.asks("REQ_MN", "RES_MN(1 ");
+}
+
+/// What is shortest on the wire is longest in memory, and each is answered.
+#[test]
+fn a_server_that_floods_nonsense_delays_no_client() {
+    let server = Server::start(&[]);
+    let (mut client, _) = Person::join(server.clients);
+    let peer = Person::link(server.peers);
+    let (mut writes, mut reads) = (peer.socket.try_clone().unwrap(), &peer.socket);
+    let heard = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(move || while writes.write_all("x\n".repeat(BLOCK).as_bytes()).is_ok() {});
+        scope.spawn(|| {
+            while let Ok(size @ 1..) = reads.read(&mut [0; 65_536]) {
+                heard.fetch_add(size, Ordering::SeqCst);
+            }
+        });
+        until("a flood", || (heard.load(Ordering::SeqCst) > 4_000_000).then_some(()));
+        for _ in 0..5 {
+            within(Duration::from_millis(300), || {
+                let start = Instant::now();
+                client.asks("REQ_LP", "RES_LP(local 1 ");
+                start.elapsed()
+            });
+        }
+        let _ = peer.socket.shutdown(Shutdown::Both);
+    });
+    let kib = server.program.peak_kib();
+    assert!(kib < 64 * 1024, "{kib} KiB");
 }
 
 #[test]

@@ -212,7 +212,7 @@ impl<'env> Coordinator<'env> {
         let config = self.config;
         let trace = &config.trace;
         match input {
-            Input::Link(Pushed::Heard(link, packets)) => {
+            Input::Link(Pushed::Heard(link, packets, _place)) => {
                 if trace.has_wire() {
                     for packet in &packets {
                         trace.wire(&format_args!("p{}", link.0), '>', &format_args!("{packet:?}"));

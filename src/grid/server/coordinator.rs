@@ -209,7 +209,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 trace.event(format_args!("ev=open link=p{} addr={addr} side={side:?}", link.0));
                 self.handle(Event::PeerOpened(link, side));
             }
-            Pushed::Heard(link, heard) => {
+            Pushed::Heard(link, heard, _place) => {
                 self.heard(&format_args!("p{}", link.0), &heard.messages);
                 self.handle(Event::PeerHeard(link, heard));
             }

@@ -32,8 +32,8 @@ enum Waiting {
 enum Scan {
     /// So many bytes are this message.
     Whole(usize, Message),
-    /// There may be more to come; if not, it is this message.
-    Open(Waiting, Message),
+    /// There may be more to come; if not, so many bytes are this message.
+    Open(Waiting, usize, Message),
 }
 
 /// Finds messages. Implements [`Decode`], and [`Encode`] in the terminator it has found.
@@ -191,10 +191,15 @@ impl Decode for Decoder {
                 }
                 self.complete(size, message)
             }
-            Scan::Open(waiting, message) if rest.len() < MESSAGE_BYTES_MAX => {
+            Scan::Open(waiting, size, message) if rest.len() < MESSAGE_BYTES_MAX => {
+                let is_all = size == rest.len();
                 self.waiting = waiting;
-                let size = rest.len();
-                if self.quiet { self.complete(size, message) } else { None }
+                if !self.quiet {
+                    return None;
+                }
+                // The silence ends this one, not the beginning behind it.
+                self.quiet = is_all;
+                self.complete(size, message)
             }
             _ => {
                 let lost = &rest[..MESSAGE_BYTES_MAX];
@@ -272,7 +277,7 @@ fn scan(port: Port, bytes: &[u8]) -> Scan {
             Scan::Whole(size, (keyword.make)(&[]).unwrap_or_else(|| unknown(size)))
         }
         Found::Keyword(keyword) => scan_payload(port, keyword, bytes),
-        Found::Beginning => Scan::Open(Waiting::Bytes, unknown(bytes.len())),
+        Found::Beginning => Scan::Open(Waiting::Bytes, bytes.len(), unknown(bytes.len())),
         Found::Nothing => scan_unknown(bytes),
     }
 }
@@ -289,7 +294,7 @@ fn scan_unknown(bytes: &[u8]) -> Scan {
     let unknown = Message::Malformed(Box::from(&bytes[..end.unwrap_or(bytes.len())]));
     match end {
         Some(size) => Scan::Whole(size, unknown),
-        None => Scan::Open(Waiting::Unknown, unknown),
+        None => Scan::Open(Waiting::Unknown, bytes.len(), unknown),
     }
 }
 
@@ -320,12 +325,15 @@ fn scan_payload(port: Port, keyword: &Keyword, bytes: &[u8]) -> Scan {
         if byte.is_ascii_uppercase() {
             match port.find(&bytes[at..]) {
                 Found::Keyword(_) => return Scan::Whole(at, message(&numbers, at)),
-                Found::Beginning => break,
+                // The rest of that keyword may be on its way.
+                Found::Beginning => {
+                    return Scan::Open(Waiting::Parenthesis, at, message(&numbers, at));
+                }
                 Found::Nothing => numbers.bad = true,
             }
         }
     }
-    Scan::Open(Waiting::Parenthesis, message(&numbers, bytes.len()))
+    Scan::Open(Waiting::Parenthesis, bytes.len(), message(&numbers, bytes.len()))
 }
 
 /// The numbers of a payload, picked out of whatever words stand around them.

@@ -46,6 +46,7 @@ mod folder;
 mod grid_bytes;
 mod grid_console;
 mod grid_end;
+mod grid_ends;
 mod grid_faults;
 mod grid_link;
 mod grid_live;

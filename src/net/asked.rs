@@ -311,12 +311,13 @@ where
                 // It may only have closed its sending half, and still read what we say. So it
                 // goes on at a place of its own while there is one.
                 let Some(leaver) = self.leavers.take() else { return Ok(None) };
-                *self.seat = Some(leaver);
                 self.has_left = true;
                 if !self.reader.has_more() {
                     // Nobody listens any more when this fails: the server is stopping.
                     let _ = self.inbox.send(Asked::Left(self.conn).into());
                 }
+                // Free only now, so that whoever takes it comes after that.
+                *self.seat = Some(leaver);
             }
         }
     }

@@ -138,8 +138,13 @@ impl<D: Decode> Reader<D> {
     }
 
     /// Takes in what has arrived meanwhile, without waiting and no more than another read would.
-    /// True if the other side has ended its stream; an error if the connection is broken.
+    /// True if the other side has ended its stream, and not more than that was before the end; an
+    /// error if the connection is broken.
     pub fn look(&mut self) -> io::Result<bool> {
+        // Also where there is no room to read up to it.
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error);
+        }
         let mut room = self.chunk.len() - self.looked_bytes;
         self.socket.set_nonblocking(true)?;
         let outcome = loop {

@@ -2,11 +2,12 @@
 //! read, programs with other habits. The server goes on.
 
 use crate::harness::{Person, Server, TempFile, until, until_at_most};
+use malha::grid::limits::SPACING_MS;
 use malha::net::limits::WRITE_MS_MAX;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A server that waits for its peer longer than any test takes.
 const PATIENT: [&str; 2] = ["--peer-timeout", "20"];
@@ -195,6 +196,24 @@ fn clients_that_vanish_free_their_places_and_ids() {
     assert_ne!(inside[0].1, inside[1].1);
 }
 
+/// Behind more questions than one read takes its end is not seen, but a reset is.
+#[test]
+fn a_client_that_is_killed_frees_its_place_however_much_it_has_asked() {
+    let server = Server::start(&["--max-clients", "1", "--peer-timeout", "20"]);
+    let mut peer = Person::link(server.peers);
+    let (mut client, _) = Person::join(server.clients);
+    client.says("REQ_LS");
+    client.socket.peek(&mut [0]).unwrap();
+    client.says("REQ_ES");
+    peer.hears("REQ_ES");
+    client.says(&"REQ_LP\n".repeat(1_000));
+    // With an answer unread, its system resets the connection.
+    drop(client);
+    let start = Instant::now();
+    join_when_free(&server);
+    assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
+}
+
 #[test]
 fn one_too_many_is_told_so_whatever_it_has_said() {
     let server = Server::start(&[]);
@@ -285,8 +304,9 @@ fn a_peer_without_terminators_is_asked_one_question_at_a_time() {
     assert_eq!(heard, expected);
 }
 
+/// For longer than it would take a question to follow another one that is not answered.
 fn is_silent(socket: &mut TcpStream) -> bool {
-    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(2 * SPACING_MS))).unwrap();
     let read = socket.read(&mut [0]);
     socket.set_read_timeout(Some(crate::harness::WAIT)).unwrap();
     read.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))

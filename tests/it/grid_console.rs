@@ -1,7 +1,7 @@
 //! What a server tells beside its answers: counters, trace, pieces and silences, on the program.
 
 use crate::grid_live::ports_of_the_spec;
-use crate::harness::{Person, Program, SERVER, Server, WAIT, run, until};
+use crate::harness::{CLIENT, Person, Program, SERVER, Server, WAIT, run, until};
 use malha::grid::state::Counters;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -141,10 +141,17 @@ fn the_demo_shows_all_twelve_answers_and_succeeds() {
 
 #[test]
 fn help_is_long_on_examples_and_short_on_a_bare_call() {
-    for (program, args) in [(MALHA, &["--help"][..]), (crate::harness::SERVER, &["--help"])] {
-        let (code, out, _) = run(program, args, "");
+    for (program, args, example) in [
+        (MALHA, &["grid", "server"][..], "  ./server 127.0.0.1 90900 90100"),
+        (SERVER, &[], "  ./server 127.0.0.1 90900 90100"),
+        (CLIENT, &[], "  ./client 127.0.0.1 90100"),
+    ] {
+        let (code, out, _) = run(program, &[args, &["--help"]].concat(), "");
         assert_eq!(code, Some(0));
-        assert!(out.iter().any(|line| line.contains("Usage:")), "{out:#?}");
+        assert!(out.iter().any(|line| line.starts_with(example)), "{example}: {out:#?}");
+        let (code, out, err) = run(program, args, "");
+        assert_eq!((code, out.len(), err.len()), (Some(2), 0, 1), "{err:?}");
+        assert!(err[0].ends_with("see --help"), "{err:?}");
     }
 }
 

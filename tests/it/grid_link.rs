@@ -1,7 +1,9 @@
 //! The link between two servers, on the value alone (spec: Life of the peer link).
 
 use crate::value::{SENSORS, check, check_with};
+use malha::grid::decode::Heard;
 use malha::grid::limits::{GREETING_MS_MAX, PEER_MS_MAX};
+use malha::grid::protocol::{Message, Refusal, Terminator};
 use malha::grid::state::{Effect, Event, Setup, Side, State};
 use malha::net::clock::Millis;
 use malha::net::pushed::LinkId;
@@ -271,7 +273,8 @@ fn a_handshake_that_stops_half_way_frees_the_place() {
     let begun = "p opens peer\np> REQ_ADDPEER\np< RES_ADDPEER(2)\n";
     let next = "q opens peer\nq> REQ_ADDPEER\nq< RES_ADDPEER(2)\n";
     check(&format!("{begun}p closes\n{next}"));
-    check(&format!("{begun}at 10000\np ends\n{next}"));
+    check(&format!("{begun}at 2000\np ends\n{next}"));
+    check(&format!("{begun}at 1999\np> RES_ADDPEER(1)\nprints New Peer ID: 1\nat 2000"));
 }
 
 #[test]
@@ -330,6 +333,53 @@ fn who_can_neither_dial_nor_listen_pauses_longer_and_longer() {
         now = now.plus(pause);
         assert_eq!(state.handle(now, Event::Tick), [Effect::Dial], "round {round}");
     }
+}
+
+/// It has clients to serve: it goes on, says so once, and tries again.
+#[test]
+fn who_had_a_link_and_finds_two_servers_already_does_not_end() {
+    let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
+    let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: true });
+    let mut now = Millis(0);
+    let hears = |state: &mut State, now, link, message| {
+        state.handle(now, Event::PeerOpened(link, Side::Dialed));
+        let heard = Heard { messages: vec![message], terminator: Terminator::Lf };
+        state.handle(now, Event::PeerHeard(link, heard))
+    };
+    state.handle(now, Event::Started);
+    for links in [1, 11] {
+        hears(&mut state, now, LinkId(links), Message::ResAddPeer(2));
+        let gone = state.handle(now, Event::PeerClosed(LinkId(links)));
+        assert!(gone.contains(&Effect::Listen), "{gone:?}");
+        let dials = state.handle(now, Event::ListenFailed("not ours".to_owned()));
+        assert_eq!(dials, [Effect::Dial]);
+        let said = Effect::Say("Peer limit exceeded".to_owned());
+        for (round, pause) in [500, 1_000, 2_000].into_iter().enumerate() {
+            let link = LinkId(links + 1 + round as u64);
+            let refused = hears(&mut state, now, link, Message::Error(Refusal::PeerLimit));
+            let expected = [Effect::Part(link), said.clone()];
+            assert_eq!(refused, expected[..if round == 0 { 2 } else { 1 }], "round {round}");
+            now = now.plus(pause);
+            assert_eq!(state.handle(now, Event::Tick), [Effect::Dial], "round {round}");
+        }
+    }
+}
+
+#[test]
+fn who_comes_while_we_leave_is_sent_away() {
+    check_linked(
+        "q opens peer\ntypes kill\np< REQ_DCPEER(1)\nr opens peer\nr ends\nq> REQ_ADDPEER\n\
+         q ends\np> OK(01)\nexits 0",
+    );
+}
+
+/// Whatever it says to our goodbye, we go.
+#[test]
+fn a_goodbye_that_is_refused_is_one_all_the_same() {
+    check_linked(
+        "types kill\np< REQ_DCPEER(1)\np> ERROR(03)\nprints Peer not found\n\
+         prints Peer 2 disconnected\nexits 0",
+    );
 }
 
 #[test]

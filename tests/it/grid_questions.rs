@@ -222,6 +222,14 @@ fn an_answer_of_the_wrong_kind_ends_the_link() {
 }
 
 #[test]
+fn a_late_answer_of_the_wrong_kind_ends_the_link_too() {
+    check_linked(
+        "a> REQ_ES\np< REQ_ES\nat 2000\na< ERROR(03)\np> RES_EP(external 2 potency: 5)\np ends\n\
+         prints Peer 2 disconnected",
+    );
+}
+
+#[test]
 fn an_asker_that_vanishes_takes_its_answer_with_it() {
     check_linked(
         r"

@@ -152,6 +152,37 @@ fn who_pauses_before_it_reads_a_trial_loses_the_link_and_mixes_nothing_up() {
     ));
 }
 
+/// It has shown that it answers, and there is enough to gain.
+#[test]
+fn nothing_is_asked_twice_without_need() {
+    let first = "a> REQ_EP\np< REQ_EP\np> RES_EP(external 2 potency: 1)\n\
+                 a< RES_EP(external 2 potency: 1)\n";
+    let few = r"a>> REQ_ES\nREQ_ES\nREQ_ES\n";
+    let many = r"a>> REQ_ES\nREQ_ES\nREQ_ES\nREQ_ES\n";
+    for asked in [format!("{first}{few}"), many.to_owned()] {
+        check_linked(&format!("{asked}\np< REQ_ES\nat 99\nat 100\np< REQ_ES"));
+    }
+}
+
+#[test]
+fn nothing_is_asked_for_who_is_gone() {
+    check_linked(
+        r"
+        b opens
+        b> REQ_ADD
+        b< RES_ADD(2)
+        a> REQ_ES
+        p< REQ_ES
+        b>> REQ_EP\nREQ_EP\n
+        b closes
+        at 100
+        p> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        a> REQ_ES
+        p< REQ_ES",
+    );
+}
+
 /// It takes what one `recv` brings for one message.
 #[test]
 fn a_peer_without_terminators_is_asked_one_question_at_a_time() {

@@ -118,7 +118,8 @@ impl World {
                 self.clients.insert(conn, Client::default());
                 Event::ClientOpened(conn, SocketAddr::from(([127, 0, 0, 1], 1)))
             }
-            (0..=1, Some(conn), _) => Event::ClientClosed(conn),
+            (0, Some(conn), _) => Event::ClientLeft(conn),
+            (1, Some(conn), _) => Event::ClientClosed(conn),
             (5..=18, Some(conn), _) if self.clients[&conn].asked.is_none() => self.asks(conn),
             (19..=21, _, None) if self.listens => self.peer(Side::Accepted),
             (19, _, Some(link)) => Event::PeerClosed(link),
@@ -212,6 +213,10 @@ impl World {
         }
         match event {
             Event::ClientClosed(conn) => {
+                self.clients.remove(&conn);
+                self.left_open.retain(|left| *left != conn);
+            }
+            Event::ClientLeft(conn) => {
                 let gone = self.clients.remove(&conn);
                 self.left_open.extend(gone.and_then(|gone| gone.asked).map(|_| conn));
             }
@@ -297,13 +302,12 @@ impl World {
         Some(is_unique.then_some(()).ok_or(format!("ids are {ids:?}")))
     }
 
-    /// With all links gone and all time over, no question is open.
+    /// At its end, or with all links gone and all time over, no question is open.
     fn end(&mut self) -> Result<(), String> {
-        if self.ended {
-            return Ok(());
+        if !self.ended {
+            self.now = self.now.plus(100_000);
+            self.handle(Event::Tick)?;
         }
-        self.now = self.now.plus(100_000);
-        self.handle(Event::Tick)?;
         let waits = self.clients.values().filter(|client| client.asked.is_some()).count();
         let open = waits + self.left_open.len();
         (open == 0).then_some(()).ok_or(format!("{open} turns were never answered"))

@@ -46,7 +46,7 @@ pub(super) struct Coordinator<'scope, 'env> {
     state: State,
     scope: &'scope Scope<'scope, 'env>,
     config: &'env Config,
-    /// The peer port, if it was bound early.
+    /// The peer port, if it was bound early and nobody has listened there yet.
     early: Option<&'env TcpListener>,
     /// The last link's name. The accept loop counts on, too.
     links: Arc<AtomicU64>,
@@ -159,7 +159,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 trace.event(format_args!("ev=open conn=c{} addr={addr} open={status}", conn.0));
                 self.handle(Event::ClientOpened(conn, addr));
             }
-            Input::Client(Asked::Left(conn)) => self.handle(Event::ClientClosed(conn)),
+            Input::Client(Asked::Left(conn)) => self.handle(Event::ClientLeft(conn)),
             Input::Client(Asked::Closed(conn, failure)) => {
                 self.askers.remove(&conn);
                 let trace = &self.config.trace;
@@ -340,7 +340,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     }
 
     fn try_listen(&mut self) -> io::Result<Gate> {
-        let listener = match &self.early {
+        // Once: if the thread cannot start, its gate shuts this listener, too.
+        let listener = match self.early.take() {
             Some(listener) => listener.try_clone()?,
             None => accept::listen(&self.config.peer)?,
         };

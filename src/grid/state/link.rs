@@ -28,6 +28,8 @@ pub(super) struct Link {
     pub(super) has_dialed: bool,
     /// How often we could neither reach anybody nor listen, since there was a link or we listened.
     pub(super) failures: u32,
+    /// There were two servers already, since then, too; said once.
+    pub(super) was_refused: bool,
     pub(super) pause_ms: u64,
     /// We have said goodbye, and wait so long for the answer.
     pub(super) leaving: Option<Millis>,
@@ -80,6 +82,7 @@ impl Link {
             is_new: true,
             has_dialed: false,
             failures: 0,
+            was_refused: false,
             pause_ms: SEARCH_PAUSE_MS_MIN,
             leaving: None,
         }
@@ -285,7 +288,8 @@ impl State {
     pub(super) fn forward(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let Phase::Up(pair) = self.link.phase else { return };
         let is_line = self.link.terminator.is_line();
-        while let Some(Sent { query, is_trial }) = self.questions.send(now, is_line) {
+        let is_wanted = |conn| self.open.contains_key(&conn);
+        while let Some(Sent { query, is_trial }) = self.questions.send(now, is_line, is_wanted) {
             let asked = match query {
                 Query::Sensor(_) => Query::Sensor(Scope::External),
                 Query::Power(_) => Query::Power(Scope::External),

@@ -33,7 +33,9 @@ pub enum Event {
     ClientOpened(ConnId, SocketAddr),
     /// A client asked.
     ClientAsked(ConnId, Turn),
-    /// A client is gone. It may happen twice, and before its last answer.
+    /// A client will ask no more, but may still read its last answers.
+    ClientLeft(ConnId),
+    /// A client is gone.
     ClientClosed(ConnId),
     /// A client found no seat free.
     ClientRefused,
@@ -175,7 +177,12 @@ impl State {
         match event {
             Event::ClientAsked(conn, turn) => self.client_asked(now, conn, turn, &mut effects),
             Event::ClientOpened(conn, addr) => self.clients.open(now, conn, addr),
-            Event::ClientClosed(conn) => self.client_closed(conn, &mut effects),
+            Event::ClientLeft(conn) => self.client_left(conn, &mut effects),
+            Event::ClientClosed(conn) => {
+                self.client_left(conn, &mut effects);
+                // Its questions that wait are not asked any more.
+                self.open.remove(&conn);
+            }
             Event::ClientRefused => self.counters.clients_refused += 1,
             Event::PeerRefused => self.counters.guests_refused += 1,
             Event::Typed(Command::Kill) => self.kill(now, &mut effects),
@@ -274,12 +281,11 @@ impl State {
             return Message::Error(Refusal::ClientNotFound);
         }
         *last = true;
-        self.client_closed(conn, effects);
+        self.client_left(conn, effects);
         Message::Done
     }
 
-    fn client_closed(&mut self, conn: ConnId, effects: &mut Vec<Effect>) {
-        // Its turn stays open, if it has one: it may still read what it is told.
+    fn client_left(&mut self, conn: ConnId, effects: &mut Vec<Effect>) {
         if let Some(id) = self.clients.close(conn) {
             effects.push(Effect::Say(format!("Client {id} removed")));
         }

@@ -121,8 +121,14 @@ impl Questions {
     }
 
     /// The next question to be put on the link. `is_line`: the other server ends its messages with
-    /// a newline, so it may read streams.
-    pub(super) fn send(&mut self, now: Millis, is_line: bool) -> Option<Sent> {
+    /// a newline, so it may read streams. `is_wanted`: who asked has not gone.
+    pub(super) fn send(
+        &mut self,
+        now: Millis,
+        is_line: bool,
+        is_wanted: impl Fn(ConnId) -> bool,
+    ) -> Option<Sent> {
+        while self.waiting.pop_front_if(|question| !is_wanted(question.conn)).is_some() {}
         if let Reading::Trial(trial) = &mut self.reading {
             trial.probe_at().filter(|at| *at <= now)?;
             let query = unlike(trial.question.query);

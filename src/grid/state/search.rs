@@ -156,7 +156,9 @@ impl State {
             }
             Message::Error(Refusal::PeerLimit) => {
                 effects.push(Effect::Part(link));
-                effects.push(Effect::Say(Refusal::PeerLimit.text().to_owned()));
+                if !std::mem::replace(&mut self.link.was_refused, true) {
+                    effects.push(Effect::Say(Refusal::PeerLimit.text().to_owned()));
+                }
                 if self.link.is_new {
                     effects.push(Effect::End(Exit::PeerLimit));
                 } else {
@@ -199,6 +201,7 @@ impl State {
         self.link.is_new = false;
         self.link.has_dialed = false;
         self.link.failures = 0;
+        self.link.was_refused = false;
         self.link.pause_ms = SEARCH_PAUSE_MS_MIN;
     }
 

@@ -22,6 +22,9 @@ const ANSWER_MS_MAX: u64 = 10_000;
 /// A round trip longer than this counts as this.
 const TRIP_US_MAX: u64 = 10_000_000;
 
+/// The system's number for too many open files.
+const EMFILE: i32 = 24;
+
 /// Connections that have said what must be said first.
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -70,7 +73,9 @@ impl Clients {
         let sockets = sockets.map_err(|error| Failure {
             what: format!("cannot connect {count} clients to {addr}"),
             why: match error.raw_os_error() {
-                Some(24) => format!("{error}: raise the limit with `ulimit -n {}`", count + 100),
+                Some(EMFILE) => {
+                    format!("{error}: raise the limit with `ulimit -n {}`", count + 100)
+                }
                 _ => error.to_string(),
             },
         })?;

@@ -271,10 +271,7 @@ impl PairArgs {
     fn configs(&self, running: &Running, ports: [u64; 3]) -> Result<[Config; 2], Failure> {
         let seed = self.seed.unwrap_or_else(any_seed);
         let mut dice = Dice::seeded(seed);
-        let [peer, first, second] = ports.map(|given| {
-            let port = Port { given, number: reduce(given) };
-            port.notice(&running.trace)
-        });
+        let [peer, first, second] = ports.map(|given| Port::from(given).notice(&running.trace));
         let localhost = "127.0.0.1";
         let mut config = |client: Port| -> Result<Config, Failure> {
             Ok(Config {
@@ -324,15 +321,15 @@ impl Port {
     }
 }
 
-/// Takes what a C program's cast to `uint16_t` would make of it (spec: Roles and command lines).
-fn port(text: &str) -> Result<Port, String> {
-    let given: u64 = text.parse().map_err(|_| "not a port number".to_owned())?;
-    Ok(Port { given, number: reduce(given) })
+impl From<u64> for Port {
+    /// What a C program's cast to `uint16_t` makes of it (spec: Roles and command lines).
+    fn from(given: u64) -> Port {
+        Port { given, number: (given % (u64::from(u16::MAX) + 1)) as u16 }
+    }
 }
 
-/// What a C program's cast to `uint16_t` makes of it (spec: Roles and command lines).
-fn reduce(given: u64) -> u16 {
-    (given % (u64::from(u16::MAX) + 1)) as u16
+fn port(text: &str) -> Result<Port, String> {
+    text.parse::<u64>().map(Port::from).map_err(|_| "not a port number".to_owned())
 }
 
 fn resolve(host: &str, port: Port) -> Result<Vec<SocketAddr>, Failure> {

@@ -4,7 +4,7 @@ use crate::command::client::Lost;
 use crate::command::limits::{ANSWER_MS_MAX, STRESS_LOOK_MS};
 use crate::command::protocol::{Answer, Answers};
 use crate::net::accept::Seats;
-use crate::net::asked::AT_ONCE;
+use crate::net::caller::AT_ONCE;
 use crate::net::dial;
 use crate::net::stop::Stop;
 use crate::net::stream::{Decode, Reader};

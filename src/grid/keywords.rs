@@ -16,13 +16,13 @@ pub enum Port {
 
 /// A word, and the message that it begins.
 #[derive(Debug)]
-pub struct Keyword {
+pub(super) struct Keyword {
     /// As it is written.
-    pub word: &'static str,
+    pub(super) word: &'static str,
     /// How many numbers its payload has.
-    pub numbers: usize,
+    pub(super) numbers: usize,
     /// The message with these numbers, which are as many; `None` if they are bad.
-    pub make: fn(&[u32]) -> Option<Message>,
+    pub(super) make: fn(&[u32]) -> Option<Message>,
 }
 
 const fn keyword(
@@ -106,7 +106,7 @@ impl Port {
 
     /// What `bytes` begin with. Where one word is the beginning of another, the longer one stands
     /// first in its list.
-    pub fn find(self, bytes: &[u8]) -> Found {
+    pub(super) fn find(self, bytes: &[u8]) -> Found {
         for keyword in self.keywords() {
             let word = keyword.word.as_bytes();
             if bytes.starts_with(word) {
@@ -122,7 +122,7 @@ impl Port {
 
 /// What some bytes begin with.
 #[derive(Debug)]
-pub enum Found {
+pub(super) enum Found {
     /// A keyword.
     Keyword(&'static Keyword),
     /// More bytes may make it one.

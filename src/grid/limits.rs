@@ -31,16 +31,19 @@ pub const SPACING_MS: u64 = 100;
 /// Questions that wait behind one before it is worth trying whether the other server reads a
 /// stream.
 pub const TRIAL_WAITING_MIN: usize = 3;
-/// How long a handshake on the peer port may take. The same as for a client's.
+/// How long somebody at the peer port may take to send `REQ_ADDPEER`. The same as for a client's
+/// `REQ_ADD`.
 pub const GREETING_MS_MAX: u64 = JOIN_MS_MAX;
-/// How long one who dialed waits for `RES_ADDPEER`. Shorter: it has something better to do.
+/// How long either side waits for the other's `RES_ADDPEER`. Shorter: both have something better
+/// to do.
 pub const GRANT_MS_MAX: u64 = 2_000;
 /// How long a server or a client that leaves waits for `OK(01)`.
 pub const LEAVE_MS_MAX: u64 = 2_000;
 /// What somebody at the peer port may say before `REQ_ADDPEER`; with one message more it is sent
 /// away. Enough for a person who tries what there is, and nothing that could flood.
 pub const GUEST_MESSAGES_MAX: u32 = 16;
-/// Connections to the peer port at a time: the link, and those that are about to be refused.
+/// Connections to the peer port at a time: the link if we accepted it, those that have not asked
+/// for it yet, and those that are about to be refused.
 pub const LINKS_MAX: usize = 8;
 /// The identifier that the accepting server gives to the one that dialed (spec: Life, 2).
 pub const DIALER_ID: u32 = 2;

@@ -22,18 +22,14 @@ pub fn run(first: Config, second: Config, stop: &Stop) -> Result<(), Failure> {
     let servers = [bind(first, "[1] ")?, bind(second, "[2] ")?];
     thread::scope(|scope| {
         let [first, second] = servers;
-        let (first_stopper, first_ended) = serve(scope, first)?;
-        let (second_stopper, second_ended) = serve(scope, second)?;
+        let (first, second) = (Serving::start(scope, first)?, Serving::start(scope, second)?);
         select! {
             recv(stop.channel()) -> _ => {}
-            recv(first_ended) -> outcome => return early(outcome),
-            recv(second_ended) -> outcome => return early(outcome),
+            recv(first.ended) -> outcome => return early(outcome),
+            recv(second.ended) -> outcome => return early(outcome),
         }
-        for (stopper, ended) in [(second_stopper, second_ended), (first_stopper, first_ended)] {
-            drop(stopper);
-            ended.recv().map_err(|_| failed("a server panicked"))??;
-        }
-        Ok(())
+        second.stop()?;
+        first.stop()
     })
 }
 
@@ -65,33 +61,42 @@ pub fn demo(config: Config, sensors: Vec<Sensor>, stop: &Stop) -> Result<(), Fai
     let clients = [first.client_addr(), second.client_addr()];
     thread::scope(|scope| {
         // Dropped when a client fails, too: then both servers end.
-        let (first_stopper, first_ended) = serve(scope, first)?;
-        let (second_stopper, second_ended) = serve(scope, second)?;
+        let (first, second) = (Serving::start(scope, first)?, Serving::start(scope, second)?);
         for (number, addr) in clients.iter().enumerate() {
             let screen = screen.marked(&format!("[client {}] ", number + 1));
             ask_all(*addr, &screen, stop, &trace).map_err(|lost| failed(&lost.to_string()))?;
         }
-        for (stopper, ended) in [(second_stopper, second_ended), (first_stopper, first_ended)] {
-            drop(stopper);
-            ended.recv().map_err(|_| failed("a server panicked"))??;
-        }
-        Ok(())
+        second.stop()?;
+        first.stop()
     })
 }
 
-/// Starts a server; what stops it, and what tells how it ended.
-fn serve<'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    server: Server,
-) -> Result<(Stopper, Receiver<Result<Outcome, Failure>>), Failure> {
-    let (stopper, stop) = stop_pair();
-    let (ended_in, ended) = bounded(1);
-    threads::spawn(scope, "grid-server".to_owned(), move || {
-        // Nobody listens any more when this fails: the demo is over.
-        let _ = ended_in.send(server.serve(&stop, &never()));
-    })
-    .map_err(Failure::from_io("cannot start a server".to_owned()))?;
-    Ok((stopper, ended))
+/// A server that runs until this is dropped.
+struct Serving {
+    stopper: Stopper,
+    ended: Receiver<Result<Outcome, Failure>>,
+}
+
+impl Serving {
+    fn start<'scope>(
+        scope: &'scope thread::Scope<'scope, '_>,
+        server: Server,
+    ) -> Result<Serving, Failure> {
+        let (stopper, stop) = stop_pair();
+        let (ended_in, ended) = bounded(1);
+        threads::spawn(scope, "grid-server".to_owned(), move || {
+            // Nobody listens any more when this fails: the demo is over.
+            let _ = ended_in.send(server.serve(&stop, &never()));
+        })
+        .map_err(Failure::from_io("cannot start a server".to_owned()))?;
+        Ok(Serving { stopper, ended })
+    }
+
+    /// Stops it and waits for its end.
+    fn stop(self) -> Result<(), Failure> {
+        drop(self.stopper);
+        self.ended.recv().map_err(|_| failed("a server panicked"))?.map(drop)
+    }
 }
 
 fn ask_all(addr: SocketAddr, screen: &Screen, stop: &Stop, trace: &Trace) -> Result<(), Lost> {

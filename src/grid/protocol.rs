@@ -123,6 +123,12 @@ impl Terminator {
         }
     }
 
+    /// What we put behind what answers nothing: the canonical form, for one who has not shown
+    /// another.
+    pub fn bytes_or_lf(self) -> &'static [u8] {
+        if self == Terminator::Unknown { b"\n" } else { self.bytes() }
+    }
+
     /// Whether its user reads lines. Others, as C programs do, take what one `recv` gives them
     /// for one message, so nothing may be joined for them.
     pub fn is_line(self) -> bool {

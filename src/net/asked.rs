@@ -6,8 +6,8 @@
 
 use crate::net::accept::{self, Refuser, Seat, Seats};
 use crate::net::limits::{
-    ANSWERED_MS_MAX, LEAVERS_MAX, LOOK_MS_MAX, LOOK_MS_MIN, READ_BYTES_MAX, TURN_MESSAGES_MAX,
-    WRITE_LOOK_MS, YIELDERS_MAX,
+    ANSWERED_MS_MAX, LEAVERS_MAX, LOOK_MS_MAX, LOOK_MS_MIN, TURN_MESSAGES_MAX, WRITE_LOOK_MS,
+    YIELDERS_MAX,
 };
 use crate::net::stop::Stop;
 use crate::net::stream::{Decode, Reader, part};
@@ -21,9 +21,6 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, Scope, Thread};
 use std::time::{Duration, Instant};
-
-/// What one read takes, in bytes and messages.
-pub const AT_ONCE: (usize, usize) = (READ_BYTES_MAX, TURN_MESSAGES_MAX);
 
 /// Names one connection for as long as the process lives; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 //! for stop as well.
 
 use crate::net::accept::Seats;
-use crate::net::asked::AT_ONCE;
+use crate::net::limits::{READ_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::net::stop::Stop;
 use crate::net::stream::{Decode, Reader};
 use crate::net::threads;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 use std::thread::Scope;
 use std::time::Duration;
 
+/// What one read of an answer takes, in bytes and messages.
+pub const AT_ONCE: (usize, usize) = (READ_BYTES_MAX, TURN_MESSAGES_MAX);
+
 /// A connection to a server. Dropped, it hangs up.
 #[derive(Debug)]
 pub struct Caller<M> {
@@ -24,7 +27,7 @@ pub struct Caller<M> {
 
 /// How what a server says is read.
 #[derive(Debug)]
-pub struct Reading<M> {
+pub struct ReadAhead<M> {
     /// Messages that are read before they are heard.
     pub ahead_max: usize,
     /// What one read takes, in bytes and messages.
@@ -46,7 +49,7 @@ impl<M: Send> Caller<M> {
         D: Decode<Message = M> + 'scope,
         M: 'scope,
     {
-        let reading = Reading { ahead_max, at_once: AT_ONCE, news: None };
+        let reading = ReadAhead { ahead_max, at_once: AT_ONCE, news: None };
         Caller::dial_for(scope, addrs, decoder, reading)
     }
 
@@ -55,7 +58,7 @@ impl<M: Send> Caller<M> {
         scope: &'scope Scope<'scope, '_>,
         addrs: &[SocketAddr],
         decoder: D,
-        Reading { ahead_max, at_once, news }: Reading<M>,
+        ReadAhead { ahead_max, at_once, news }: ReadAhead<M>,
     ) -> io::Result<Caller<M>>
     where
         D: Decode<Message = M> + 'scope,

@@ -14,7 +14,7 @@ pub enum Level {
     /// Nothing.
     #[default]
     Off,
-    /// Connections, refusals, cuts, time-outs, start and stop.
+    /// Connections, refusals, cuts and time-outs.
     Events,
     /// These, and every message.
     Wire,

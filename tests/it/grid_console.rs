@@ -3,6 +3,7 @@
 use crate::grid_live::ports_of_the_spec;
 use crate::harness::{CLIENT, Person, Program, SERVER, Server, WAIT, run, until};
 use malha::grid::state::Counters;
+use std::io::Read;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -222,4 +223,27 @@ fn a_server_that_is_brought_to_the_foreground_has_a_console() {
     shell.prints_one("the answer", |line| line.contains("no peer"));
     shell.types("kill");
     shell.prints_one("the end", |line| line.contains("it is 2"));
+}
+
+#[test]
+fn refusals_cuts_and_time_outs_are_traced() {
+    let mut server = Server::start(&["--trace", "events", "--peer-timeout", "0.05"]);
+    let mut peer = Person::link(server.peers);
+    let mut third = Person::connect(server.peers);
+    third.asks("REQ_ADDPEER", "ERROR(02)");
+    let (mut client, _) = Person::join(server.clients);
+    for _ in 0..3 {
+        client.asks("REQ_ES", "ERROR(03)");
+    }
+    while peer.socket.read(&mut [0; 64]).is_ok_and(|size| size > 0) {}
+    server.program.types("kill");
+    let (_, _, err) = server.program.ends();
+    for (event, count) in [
+        ("ev=part link=p2 why=PeerLimit", 1),
+        ("ev=time-out conn=c1 question=REQ_ES", 3),
+        ("ev=cut link=p1 why=Silent", 1),
+    ] {
+        let told = err.iter().filter(|line| line.ends_with(event)).count();
+        assert_eq!(told, count, "{event}: {err:#?}");
+    }
 }

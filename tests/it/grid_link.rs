@@ -4,7 +4,7 @@ use crate::value::{SENSORS, check, check_with};
 use malha::grid::decode::Heard;
 use malha::grid::limits::{GREETING_MS_MAX, PEER_MS_MAX};
 use malha::grid::protocol::{Message, Refusal, Terminator};
-use malha::grid::state::{Effect, Event, Setup, Side, State};
+use malha::grid::state::{Effect, Event, Setup, Side, State, Why};
 use malha::net::clock::Millis;
 use malha::net::pushed::LinkId;
 
@@ -243,7 +243,7 @@ fn guests_that_are_sent_away_are_counted() {
     state.handle(Millis(GREETING_MS_MAX - 1), Event::PeerRefused);
     assert_eq!(state.counters().report(), "guests-refused=1");
     let effects = state.handle(Millis(GREETING_MS_MAX), Event::Tick);
-    assert_eq!(effects, [Effect::Part(LinkId(1))]);
+    assert_eq!(effects, [Effect::Part(LinkId(1), Why::Late)]);
     assert_eq!(state.counters().report(), "guests-refused=1 guests-timed-out=1");
 }
 
@@ -357,7 +357,7 @@ fn who_had_a_link_and_finds_two_servers_already_does_not_end() {
         for (round, pause) in [500, 1_000, 2_000].into_iter().enumerate() {
             let link = LinkId(links + 1 + round as u64);
             let refused = hears(&mut state, now, link, Message::Error(Refusal::PeerLimit));
-            let expected = [Effect::Part(link), said.clone()];
+            let expected = [Effect::Part(link, Why::Goodbye), said.clone()];
             assert_eq!(refused, expected[..if round == 0 { 2 } else { 1 }], "round {round}");
             now = now.plus(pause);
             assert_eq!(state.handle(now, Event::Tick), [Effect::Dial], "round {round}");

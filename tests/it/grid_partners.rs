@@ -97,7 +97,7 @@ impl World {
 
     fn handle(&mut self, event: Event) {
         let effects = self.state.handle(self.now, event);
-        self.is_cut = effects.iter().any(|effect| matches!(effect, Effect::Cut(_)));
+        self.is_cut = effects.iter().any(|effect| matches!(effect, Effect::Cut(..)));
         for effect in effects {
             match effect {
                 Effect::Tell(PEER, Message::Req(query), _) => {

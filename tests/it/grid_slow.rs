@@ -44,7 +44,7 @@ fn a_server_that_asks_and_does_not_read_is_cut_and_the_next_one_may_come() {
     assert!(kib < 96 * 1024, "{kib} KiB");
     server.program.signal("-INT");
     let (_, _, err) = server.program.ends();
-    let cut = err.iter().filter(|line| line.ends_with("ev=cut link=p1 why=slow")).count();
+    let cut = err.iter().filter(|line| line.ends_with("ev=cut link=p1 why=Slow")).count();
     assert_eq!(cut, 1, "{err:?}");
     let counted = err.last().unwrap();
     assert!(counted.contains("links-lost=") && counted.ends_with("links-slow=1"), "{counted}");

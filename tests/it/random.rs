@@ -3,8 +3,7 @@
 
 use malha::grid::decode::Heard;
 use malha::grid::limits::PEER_MS_MAX;
-use malha::grid::protocol::Terminator;
-use malha::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope};
+use malha::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope, Terminator};
 use malha::grid::sensors::Sensor;
 use malha::grid::state::{Command, Effect, Event, Setup, Side, State, Turn};
 use malha::net::asked::ConnId;
@@ -247,7 +246,7 @@ impl World {
                 }
                 peer.is_granted |= matches!(message, Message::ResAddPeer(_));
             }
-            Effect::Part(link) | Effect::Cut(link) => {
+            Effect::Part(link, _) | Effect::Cut(link, _) => {
                 self.peers.remove(&link).ok_or(unknown)?;
                 self.next.push_back(Event::PeerClosed(link));
             }
@@ -263,7 +262,7 @@ impl World {
             Effect::StopListening => self.listens = false,
             Effect::End(_) if self.ended => return Err("ends twice".to_owned()),
             Effect::End(_) => self.ended = true,
-            Effect::Say(line) | Effect::Warn(line) => {
+            Effect::Say(line) | Effect::Warn(line) | Effect::Trace(line) => {
                 return (!line.contains('\n')).then_some(()).ok_or(line);
             }
         }

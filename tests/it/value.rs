@@ -5,7 +5,6 @@ use malha::grid::console::{self, ServerCommand};
 use malha::grid::decode::Decoder;
 use malha::grid::keywords::Port;
 use malha::grid::limits::{CLIENTS_MAX, PEER_MS_MAX};
-use malha::grid::protocol::Terminator;
 use malha::grid::protocol::{Message, Refusal};
 use malha::grid::sensors;
 use malha::grid::state::{Effect, Event, Exit, Setup, Side, State, Turn};
@@ -271,21 +270,17 @@ impl World {
         match effect {
             Effect::Answer(conn, turn) => self.answer(conn, &turn),
             Effect::HangUp(conn) => self.hang_up(Id::Client(conn)),
-            Effect::Part(link) | Effect::Cut(link) => self.hang_up(Id::Link(link)),
+            Effect::Part(link, _) | Effect::Cut(link, _) => self.hang_up(Id::Link(link)),
             Effect::Dial => match self.listener.take() {
                 Some(who) => self.opens_peer(&who, Side::Dialed),
                 None => self.events.push_back(Event::DialFailed),
             },
             Effect::Listen => self.events.push_back(Event::Listening),
-            Effect::StopListening | Effect::Warn(_) => {}
+            Effect::StopListening | Effect::Warn(_) | Effect::Trace(_) => {}
             Effect::Tell(link, message, terminator) => {
                 let Some(person) = self.find(Id::Link(link)) else { return };
                 person.heard.extend_from_slice(message.to_string().as_bytes());
-                let terminator = match terminator {
-                    Terminator::Unknown => b"\n",
-                    known => known.bytes(),
-                };
-                person.heard.extend_from_slice(terminator);
+                person.heard.extend_from_slice(terminator.bytes_or_lf());
             }
             Effect::Say(line) => self.said.push_back(line),
             Effect::End(exit) => {

@@ -2,8 +2,7 @@
 
 use crate::grid::decode::Heard;
 use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX, LINKS_MAX, PENDING_BYTES_MAX};
-use crate::grid::protocol::Terminator;
-use crate::grid::protocol::{Message, Writer};
+use crate::grid::protocol::{Message, Terminator, Writer};
 use crate::grid::server::input::{self, Input};
 use crate::grid::server::{Config, Outcome};
 use crate::grid::state::{Command, Counters, Effect, Event, Exit, Side, State, Turn};
@@ -15,6 +14,7 @@ use crate::net::threads;
 use crate::net::wait::{Inbox, Woken};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -148,39 +148,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::Client(Asked::Turn(conn, turn)) => {
-                self.heard(&format_args!("c{}", conn.0), &turn.questions);
-                self.handle(Event::ClientAsked(conn, turn));
-            }
-            Input::Client(Asked::Opened(conn, addr, asker)) => {
-                self.askers.insert(conn, asker);
-                let status = format_args!("{}/{}", self.askers.len(), self.config.clients_max);
-                let trace = &self.config.trace;
-                trace.event(format_args!("ev=open conn=c{} addr={addr} open={status}", conn.0));
-                self.handle(Event::ClientOpened(conn, addr));
-            }
-            Input::Client(Asked::Left(conn)) => self.handle(Event::ClientLeft(conn)),
-            Input::Client(Asked::Closed(conn, failure)) => {
-                self.askers.remove(&conn);
-                let trace = &self.config.trace;
-                match failure {
-                    Some(error) => {
-                        // Nothing else takes too long: a read waits for as long as it likes.
-                        self.clients_slow += u64::from(error.kind() == ErrorKind::TimedOut);
-                        trace.event(format_args!("ev=close conn=c{} error={error:?}", conn.0));
-                    }
-                    None => trace.event(format_args!("ev=close conn=c{}", conn.0)),
-                }
-                self.handle(Event::ClientClosed(conn));
-            }
-            Input::Client(Asked::Refused(addr)) => {
-                let (max, trace) = (self.config.clients_max, &self.config.trace);
-                trace
-                    .event(format_args!("ev=refuse addr={addr} why=client-limit open={max}/{max}"));
-                self.handle(Event::ClientRefused);
-            }
-            // The accept loop has traced it and goes on.
-            Input::Client(Asked::NotAccepted(_)) => {}
+            Input::Client(asked) => self.take_client(asked),
             Input::Peer(pushed) => self.take_peer(pushed),
             Input::PeerRefused(addr) => {
                 let trace = &self.config.trace;
@@ -195,6 +163,42 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 self.handle(Event::DialFailed);
             }
             Input::Typed(command) => self.handle(Event::Typed(command)),
+        }
+    }
+
+    fn take_client(&mut self, asked: Asked<Message, Message>) {
+        let (max, trace) = (self.config.clients_max, &self.config.trace);
+        match asked {
+            Asked::Turn(conn, turn) => {
+                self.heard(&format_args!("c{}", conn.0), &turn.questions);
+                self.handle(Event::ClientAsked(conn, turn));
+            }
+            Asked::Opened(conn, addr, asker) => {
+                self.askers.insert(conn, asker);
+                let open = self.askers.len();
+                trace.event(format_args!("ev=open conn=c{} addr={addr} open={open}/{max}", conn.0));
+                self.handle(Event::ClientOpened(conn, addr));
+            }
+            Asked::Left(conn) => self.handle(Event::ClientLeft(conn)),
+            Asked::Closed(conn, failure) => {
+                self.askers.remove(&conn);
+                match failure {
+                    Some(error) => {
+                        // Nothing else takes too long: a read waits for as long as it likes.
+                        self.clients_slow += u64::from(error.kind() == ErrorKind::TimedOut);
+                        trace.event(format_args!("ev=close conn=c{} error={error:?}", conn.0));
+                    }
+                    None => trace.event(format_args!("ev=close conn=c{}", conn.0)),
+                }
+                self.handle(Event::ClientClosed(conn));
+            }
+            Asked::Refused(addr) => {
+                trace
+                    .event(format_args!("ev=refuse addr={addr} why=client-limit open={max}/{max}"));
+                self.handle(Event::ClientRefused);
+            }
+            // The accept loop has traced it and goes on.
+            Asked::NotAccepted(_) => {}
         }
     }
 
@@ -231,7 +235,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     }
 
     /// Shows what was said to us.
-    fn heard(&mut self, who: &std::fmt::Arguments<'_>, messages: &[Message]) {
+    fn heard(&mut self, who: &fmt::Arguments<'_>, messages: &[Message]) {
         self.config.screen.write_lines(messages, |message, text| self.shown.write(message, text));
         if self.config.trace.has_wire() {
             for message in messages {
@@ -259,12 +263,14 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 self.config.trace.event(format_args!("ev=cut conn=c{} why=not-joined", conn.0));
                 self.askers.remove(&conn);
             }
-            Effect::Part(link) => {
+            Effect::Part(link, why) => {
                 if let Some(mut partner) = self.partners.remove(&link) {
+                    self.config.trace.event(format_args!("ev=part link=p{} why={why:?}", link.0));
                     partner.flush();
                 }
             }
-            Effect::Cut(link) => self.cut(link, "lost"),
+            Effect::Cut(link, why) => self.cut(link, &format_args!("{why:?}")),
+            Effect::Trace(line) => self.config.trace.event(format_args!("{line}")),
             Effect::Warn(line) => self.config.trace.warn(format_args!("{line}")),
             Effect::Say(line) => self.config.screen.line(line),
             Effect::Dial => return self.dial().err().map(|_| Event::DialFailed),
@@ -297,11 +303,11 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     /// Ends a link whose outbox is full: the other side reads slower than we write.
     fn cut_slow(&mut self, link: LinkId) {
         self.links_slow += 1;
-        self.cut(link, "slow");
+        self.cut(link, &format_args!("Slow"));
     }
 
     /// Ends a link at once, whatever is queued. Its `Closed` will follow.
-    fn cut(&mut self, link: LinkId, why: &str) {
+    fn cut(&mut self, link: LinkId, why: &fmt::Arguments<'_>) {
         if let Some(partner) = self.partners.remove(&link) {
             self.config.trace.event(format_args!("ev=cut link=p{} why={why}", link.0));
             partner.outbox.cut();
@@ -362,11 +368,7 @@ impl Partner {
         let joins = terminator.is_line();
         let has_room = joins || self.flush();
         self.writer.write(message, &mut self.pending);
-        self.pending.extend_from_slice(match terminator {
-            // The canonical form, for one who has not shown another.
-            Terminator::Unknown => b"\n",
-            known => known.bytes(),
-        });
+        self.pending.extend_from_slice(terminator.bytes_or_lf());
         let is_due = !joins || self.pending.len() >= PENDING_BYTES_MAX;
         has_room && (!is_due || self.send(joins))
     }

@@ -19,11 +19,11 @@ pub struct Counters {
     pub guests_timed_out: u64,
     /// Messages that nobody could read.
     pub malformed: u64,
-    /// Questions that the other server did not answer in time.
+    /// Questions for the other server whose time was over, put to it or still waiting.
     pub questions_timed_out: u64,
     /// Answers of the other server that came too late, or to no question.
     pub answers_dropped: u64,
-    /// Links that ended without a goodbye.
+    /// Links, and handshakes half way, that ended without a goodbye.
     pub links_lost: u64,
     /// Those of them that were cut because the other server did not read what it was told.
     pub links_slow: u64,

@@ -2,10 +2,9 @@
 //! 5; Queries).
 
 use super::questions::{Answered, Sent};
-use super::{Effect, Exit, OpenTurn, State};
+use super::{Effect, Exit, OpenTurn, State, Why};
 use crate::grid::limits::{LEAVE_MS_MAX, SEARCH_PAUSE_MS_MIN};
-use crate::grid::protocol::Terminator;
-use crate::grid::protocol::{DONE_TEXT, Message, Query, Refusal, Scope};
+use crate::grid::protocol::{DONE_TEXT, Message, Query, Refusal, Scope, Terminator};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
 use std::collections::BTreeMap;
@@ -146,7 +145,7 @@ impl State {
                 self.tell(pair.link, Message::Done, effects);
                 // Both may leave at once; then each waits for the other's answer.
                 if self.link.leaving.is_none() {
-                    effects.push(Effect::Part(pair.link));
+                    effects.push(Effect::Part(pair.link, Why::Goodbye));
                     self.link_gone(pair.theirs, effects);
                 }
             }
@@ -155,13 +154,13 @@ impl State {
             }
             Message::Done if self.link.leaving.is_some() => {
                 effects.push(Effect::Say(DONE_TEXT.to_owned()));
-                self.left(pair.theirs, effects);
+                self.server_left(pair.theirs, effects);
             }
             Message::Error(why)
                 if self.link.leaving.is_some() && !self.questions.are_under_way() =>
             {
                 effects.push(Effect::Say(why.text().to_owned()));
-                self.left(pair.theirs, effects);
+                self.server_left(pair.theirs, effects);
             }
             Message::ReqAddPeer => {
                 self.tell(pair.link, Message::Error(Refusal::PeerLimit), effects);
@@ -203,9 +202,9 @@ impl State {
                 // A question or an answer was lost, so the order is too: every further answer
                 // could be somebody else's. The link is made anew.
                 self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
-                self.cut(pair, effects);
+                self.cut(pair, Why::Disorder, effects);
             }
-            Answered::Late(_) => self.cut(pair, effects),
+            Answered::Late(_) => self.cut(pair, Why::Disorder, effects),
         }
     }
 
@@ -227,36 +226,36 @@ impl State {
                 self.counters.links_lost += 1;
                 self.link_gone(theirs, effects);
             }
-            Phase::Up(pair) if pair.link == link => self.cut(pair, effects),
+            Phase::Up(pair) if pair.link == link => self.cut(pair, Why::Closed, effects),
             _ => {}
         }
     }
 
     /// Ends a link whose other side did not say goodbye.
-    pub(super) fn cut(&mut self, pair: Pair, effects: &mut Vec<Effect>) {
+    pub(super) fn cut(&mut self, pair: Pair, why: Why, effects: &mut Vec<Effect>) {
         self.counters.links_lost += 1;
-        effects.push(Effect::Cut(pair.link));
+        effects.push(Effect::Cut(pair.link, why));
         self.link_gone(pair.theirs, effects);
     }
 
     /// There is no link any more: whoever waits is told so, and somebody new may come.
     fn link_gone(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
         if self.link.leaving.is_some() {
-            return self.left(theirs, effects);
+            return self.server_left(theirs, effects);
         }
         effects.push(Effect::Say(format!("Peer {theirs} disconnected")));
         for question in self.questions.give_up() {
             self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
         }
         if self.link.is_listening {
-            self.wait(effects);
+            self.wait_for_peer(effects);
         } else {
             self.nobody_there(effects);
         }
     }
 
     /// We have left, and the other side knows it or will not answer any more.
-    pub(super) fn left(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
+    pub(super) fn server_left(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
         for (conn, OpenTurn { mut turn, .. }) in std::mem::take(&mut self.open) {
             // What is still missing says that nobody was there.
             turn.last = true;
@@ -304,6 +303,8 @@ impl State {
         let before = self.counters.questions_timed_out;
         while let Some(question) = self.questions.expire(now) {
             self.counters.questions_timed_out += 1;
+            let (conn, word) = (question.conn.0, question.query.word());
+            effects.push(Effect::Trace(format!("ev=time-out conn=c{conn} question=REQ_{word}")));
             self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
         }
         if self.counters.questions_timed_out == before {
@@ -312,7 +313,7 @@ impl State {
         if let Phase::Up(pair) = self.link.phase
             && self.questions.are_hopeless()
         {
-            self.cut(pair, effects);
+            self.cut(pair, Why::Silent, effects);
         }
     }
 

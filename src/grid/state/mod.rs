@@ -97,15 +97,40 @@ pub enum Effect {
     /// Say this to that server, which ends its own messages so.
     Tell(LinkId, Message, Terminator),
     /// Hang up on that server, after what was said has been written.
-    Part(LinkId),
+    Part(LinkId, Why),
     /// Hang up on that server at once, whatever is still to be written.
-    Cut(LinkId),
+    Cut(LinkId, Why),
+    /// Tell this in the trace.
+    Trace(String),
     /// Show this line to the person.
     Say(String),
     /// Show this line to the person, as something that is not right.
     Warn(String),
     /// The server ends.
     End(Exit),
+}
+
+/// Why a server is hung up on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It said goodbye, or refused us.
+    Goodbye,
+    /// It is the third.
+    PeerLimit,
+    /// Somebody else is being linked, or we are leaving.
+    Busy,
+    /// It said much, and never `REQ_ADDPEER`.
+    NeverAsked,
+    /// It answers as no server does.
+    Stranger,
+    /// It was too slow with what must come at the beginning or the end of a link.
+    Late,
+    /// It has hung up.
+    Closed,
+    /// It left questions in a row unanswered.
+    Silent,
+    /// It answered another question than it was asked.
+    Disorder,
 }
 
 /// How a server ends.
@@ -232,7 +257,7 @@ impl State {
                     self.join(conn, effects)
                 }
                 Message::ReqDc(id) => {
-                    let answer = self.leave(conn, *id, &mut turn.last, effects);
+                    let answer = self.client_leaves(conn, *id, &mut turn.last, effects);
                     here = self.clients.presence(conn);
                     answer
                 }
@@ -270,7 +295,7 @@ impl State {
         Message::ResAdd(id)
     }
 
-    fn leave(
+    fn client_leaves(
         &mut self,
         conn: ConnId,
         id: u32,

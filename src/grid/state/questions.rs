@@ -45,7 +45,7 @@ pub(super) struct Questions {
     timeouts: u32,
     /// When the last of them was over.
     timed_out_at: Millis,
-    reading: Reading,
+    manner: Manner,
     /// When the last one went.
     sent_at: Millis,
     /// The other server has answered something: it is not just slow.
@@ -54,7 +54,7 @@ pub(super) struct Questions {
 
 /// How the other server reads.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Reading {
+enum Manner {
     /// Nobody knows.
     #[default]
     Unknown,
@@ -129,15 +129,15 @@ impl Questions {
         is_wanted: impl Fn(ConnId) -> bool,
     ) -> Option<Sent> {
         while self.waiting.pop_front_if(|question| !is_wanted(question.conn)).is_some() {}
-        if let Reading::Trial(trial) = &mut self.reading {
+        if let Manner::Trial(trial) = &mut self.manner {
             trial.probe_at().filter(|at| *at <= now)?;
             let query = unlike(trial.question.query);
             trial.probe = Some(query);
             return Some(Sent { query, is_trial: false });
         }
-        let may_go = match self.reading {
-            Reading::Stream if is_line => true,
-            Reading::Unknown if is_line => {
+        let may_go = match self.manner {
+            Manner::Stream if is_line => true,
+            Manner::Unknown if is_line => {
                 self.asked.len() == self.given_up || self.sent_at.plus(SPACING_MS) <= now
             }
             // One that is late could read this together with the one that it owes.
@@ -147,13 +147,13 @@ impl Questions {
             return None;
         }
         let question = self.waiting.pop_front()?;
-        let may_try = is_line && self.reading == Reading::Unknown && self.asked.is_empty();
+        let may_try = is_line && self.manner == Manner::Unknown && self.asked.is_empty();
         let is_worth_it = self.waiting.len() >= TRIAL_WAITING_MIN;
         let is_trial = may_try && is_worth_it && self.has_answered;
         if is_trial {
             let due = now.plus(now.until(question.until).as_millis() as u64 / 2);
             let trial = Trial { question, is_told: false, is_half: false, due, probe: None };
-            self.reading = Reading::Trial(trial);
+            self.manner = Manner::Trial(trial);
         } else {
             self.asked.push_back(question);
         }
@@ -164,7 +164,7 @@ impl Questions {
     /// The oldest question, which has now been answered. `is_good`: it is the right answer to such
     /// a question, and no error.
     pub(super) fn answered(&mut self, is_good: impl Fn(Query) -> bool) -> Answered {
-        if let Reading::Trial(trial) = self.reading {
+        if let Manner::Trial(trial) = self.manner {
             self.timeouts = 0;
             return match trial.probe {
                 Some(probe) => self.probed(trial, probe, is_good),
@@ -188,7 +188,7 @@ impl Questions {
         let tells = !trial.is_told && (is_good || is_last);
         trial.is_told |= tells;
         trial.is_half = true;
-        self.reading = if is_last { Reading::Stream } else { Reading::Trial(trial) };
+        self.manner = if is_last { Manner::Stream } else { Manner::Trial(trial) };
         if tells { Answered::Question(trial.question) } else { Answered::Trial }
     }
 
@@ -205,24 +205,24 @@ impl Questions {
         let tells = is_first_kind && !trial.is_told;
         trial.is_told |= tells;
         if is_first_kind && trial.is_half {
-            self.reading = Reading::Stream;
+            self.manner = Manner::Stream;
             self.asked.push_back(Question { conn: NOBODY, query: probe, ..trial.question });
         } else if is_good(probe) || (trial.is_half && !is_first_kind) {
-            self.reading = Reading::Messages;
+            self.manner = Manner::Messages;
             if !trial.is_told {
                 self.waiting.push_front(trial.question);
             }
         } else {
             trial.is_half = true;
-            self.reading = Reading::Trial(trial);
+            self.manner = Manner::Trial(trial);
         }
         if tells { Answered::Question(trial.question) } else { Answered::Trial }
     }
 
     /// A question whose time is over.
     pub(super) fn expire(&mut self, now: Millis) -> Option<Question> {
-        let owes = self.given_up > 0 || matches!(self.reading, Reading::Trial(..));
-        if let Reading::Trial(trial) = &mut self.reading
+        let owes = self.given_up > 0 || matches!(self.manner, Manner::Trial(..));
+        if let Manner::Trial(trial) = &mut self.manner
             && !trial.is_told
             && trial.question.until <= now
         {
@@ -261,8 +261,8 @@ impl Questions {
     /// Takes out all whose clients still wait; what comes on a later link is not for them.
     pub(super) fn give_up(&mut self) -> Vec<Question> {
         let all = std::mem::take(self);
-        let tried = match all.reading {
-            Reading::Trial(trial) if !trial.is_told => Some(trial.question),
+        let tried = match all.manner {
+            Manner::Trial(trial) if !trial.is_told => Some(trial.question),
             _ => None,
         };
         tried
@@ -275,9 +275,9 @@ impl Questions {
     pub(super) fn deadline(&self, is_line: bool) -> Option<Millis> {
         let asked = self.asked.get(self.given_up).map(|question| question.until);
         let waiting = self.waiting.front().map(|question| question.until);
-        let next = match self.reading {
-            Reading::Trial(trial) => trial.deadline(),
-            Reading::Unknown if is_line => waiting.map(|_| self.sent_at.plus(SPACING_MS)),
+        let next = match self.manner {
+            Manner::Trial(trial) => trial.deadline(),
+            Manner::Unknown if is_line => waiting.map(|_| self.sent_at.plus(SPACING_MS)),
             _ => None,
         };
         [asked, waiting, next].into_iter().flatten().min()
@@ -285,7 +285,7 @@ impl Questions {
 
     /// Whether an answer that comes now is the answer to a question.
     pub(super) fn are_under_way(&self) -> bool {
-        !self.asked.is_empty() || matches!(self.reading, Reading::Trial(..))
+        !self.asked.is_empty() || matches!(self.manner, Manner::Trial(..))
     }
 }
 

@@ -2,7 +2,7 @@
 //! 5 and 6).
 
 use super::link::{Guest, Pair, Phase};
-use super::{Effect, Event, Exit, Side, State};
+use super::{Effect, Event, Exit, Side, State, Why};
 use crate::grid::decode::Heard;
 use crate::grid::limits::{
     ACCEPTOR_ID, DIALER_ID, GRANT_MS_MAX, GREETING_MS_MAX, GUEST_MESSAGES_MAX, SEARCH_PAUSE_MS_MAX,
@@ -56,10 +56,10 @@ impl State {
     fn listening(&mut self, effects: &mut Vec<Effect>) {
         self.link.is_listening = true;
         self.settled();
-        self.wait(effects);
+        self.wait_for_peer(effects);
     }
 
-    pub(super) fn wait(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn wait_for_peer(&mut self, effects: &mut Vec<Effect>) {
         self.link.phase = Phase::Waiting;
         effects.push(Effect::Say("No peer found, starting to listen..".to_owned()));
     }
@@ -72,7 +72,7 @@ impl State {
 
     fn peer_opened(&mut self, now: Millis, link: LinkId, side: Side, effects: &mut Vec<Effect>) {
         match side {
-            _ if self.link.leaving.is_some() => effects.push(Effect::Part(link)),
+            _ if self.link.leaving.is_some() => effects.push(Effect::Part(link, Why::Busy)),
             Side::Dialed => {
                 self.link.phase = Phase::Asking(link, now.plus(GRANT_MS_MAX));
                 self.link.terminator = Terminator::Unknown;
@@ -108,13 +108,13 @@ impl State {
                 // Somebody else has asked, and may yet turn out to be no server; or we are about
                 // to leave. Untold, this one tries again.
                 self.link.guests.remove(&link);
-                effects.push(Effect::Part(link));
+                effects.push(Effect::Part(link, Why::Busy));
             }
             Message::ReqAddPeer => {
                 self.counters.peers_refused += 1;
                 self.tell(link, Message::Error(Refusal::PeerLimit), effects);
                 self.link.guests.remove(&link);
-                effects.push(Effect::Part(link));
+                effects.push(Effect::Part(link, Why::PeerLimit));
             }
             Message::Req(_) | Message::ReqDcPeer(_) => {
                 self.tell(link, Message::Error(Refusal::PeerNotFound), effects);
@@ -134,7 +134,7 @@ impl State {
         if guest.messages > GUEST_MESSAGES_MAX {
             self.counters.guests_refused += 1;
             self.link.guests.remove(&link);
-            effects.push(Effect::Part(link));
+            effects.push(Effect::Part(link, Why::NeverAsked));
         }
     }
 
@@ -155,7 +155,7 @@ impl State {
                 self.link_up(Pair { link, ours, theirs });
             }
             Message::Error(Refusal::PeerLimit) => {
-                effects.push(Effect::Part(link));
+                effects.push(Effect::Part(link, Why::Goodbye));
                 if !std::mem::replace(&mut self.link.was_refused, true) {
                     effects.push(Effect::Say(Refusal::PeerLimit.text().to_owned()));
                 }
@@ -168,7 +168,7 @@ impl State {
             }
             // Whoever that is, it is no server of ours.
             _ => {
-                effects.push(Effect::Part(link));
+                effects.push(Effect::Part(link, Why::Stranger));
                 self.nobody_there(effects);
             }
         }
@@ -236,7 +236,7 @@ impl State {
             let is_due = guest.until <= now;
             if is_due {
                 self.counters.guests_timed_out += 1;
-                effects.push(Effect::Part(*link));
+                effects.push(Effect::Part(*link, Why::Late));
             }
             !is_due
         });
@@ -249,15 +249,15 @@ impl State {
                 }
             }
             Phase::Asking(link, until) if until <= now => {
-                effects.push(Effect::Part(link));
+                effects.push(Effect::Part(link, Why::Late));
                 self.nobody_there(effects);
             }
             Phase::Granting(link, theirs, until) if until <= now => {
-                self.cut(Pair { link, ours: 0, theirs }, effects);
+                self.cut(Pair { link, ours: 0, theirs }, Why::Late, effects);
             }
             Phase::Up(pair) if self.link.leaving.is_some_and(|until| until <= now) => {
-                effects.push(Effect::Cut(pair.link));
-                self.left(pair.theirs, effects);
+                effects.push(Effect::Cut(pair.link, Why::Late));
+                self.server_left(pair.theirs, effects);
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! A connection to a master: what it says, its packages kept on disk as they come; and what we
 //! say, results from disk as they go.
 
-use crate::net::caller::{Caller, Reading};
+use crate::net::caller::{Caller, ReadAhead};
 use crate::net::limits::TURN_MESSAGES_MAX;
 use crate::net::stream::Decode;
 use crate::tasks::arrival::{Arrival, Arrived};
@@ -81,7 +81,7 @@ impl Link {
     ) -> io::Result<Link> {
         let spools = answers.spools.clone();
         let at_once = (READ_BYTES, TURN_MESSAGES_MAX);
-        let reading = Reading { ahead_max: HEARD_MAX, at_once, news: Some(|| Heard::More) };
+        let reading = ReadAhead { ahead_max: HEARD_MAX, at_once, news: Some(|| Heard::More) };
         let caller = Caller::dial_for(scope, addrs, answers, reading)?;
         let (addr, local) = (caller.socket().peer_addr()?, caller.socket().local_addr()?);
         Ok(Link { caller, addr, local, spools })

@@ -5,6 +5,7 @@ use crate::grid::client::{Client, Lost};
 use crate::grid::console::{self, ClientCommand, Ended, ServerCommand};
 use crate::grid::limits::{CLIENTS_MAX, PEER_MS_LIMIT, PEER_MS_MAX, SENSORS_BYTES_MAX};
 use crate::grid::pair;
+use crate::grid::protocol::Refusal;
 use crate::grid::sensors::{self, Sensor};
 use crate::grid::server::{Config, Server};
 use crate::grid::state::Exit;
@@ -13,11 +14,10 @@ use crate::net::dice::{Dice, any_seed};
 use crate::net::failure::Failure;
 use crate::net::limits::LINES_MAX;
 use crate::net::lines::{self, Typed};
-use crate::net::trace::Trace;
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -137,8 +137,8 @@ impl ServerArgs {
         let sensors = self.network.sensors()?;
         let running = Running::start(self.common.trace)?;
         let server = Server::bind(Config {
-            peer: resolve(&self.addr, self.peer_port.notice(&running.trace))?,
-            clients: resolve(&self.addr, self.client_port.notice(&running.trace))?,
+            peer: resolve(&self.addr, self.peer_port.notice())?,
+            clients: resolve(&self.addr, self.client_port.notice())?,
             clients_max: self.max_clients,
             sensors,
             peer_ms_max: self.peer_timeout.0,
@@ -209,7 +209,7 @@ impl ClientArgs {
             usage(ClientArgs::command().error(ErrorKind::ValueValidation, unknown))
         });
         let running = Running::start(self.common.trace)?;
-        let addrs = resolve(&self.addr, self.port.notice(&running.trace))?;
+        let addrs = resolve(&self.addr, self.port.notice())?;
         let ended = thread::scope(|scope| {
             let client = Client::join(scope, &addrs, &running.stop, &running.trace)?;
             let (typed_in, typed) = bounded(commands.len().max(LINES_MAX));
@@ -229,6 +229,9 @@ impl ClientArgs {
         let what = format!("{}:{}", self.addr, self.port.number);
         if let Lost::Refused(refusal) = lost {
             running.screen.line(refusal.text());
+            if refusal == Refusal::Malformed {
+                running.trace.warn(format_args!("{what} takes no clients: is it the peer port?"));
+            }
             return running.shown(FAILED);
         }
         running.screen.finish();
@@ -271,7 +274,7 @@ impl PairArgs {
     fn configs(&self, running: &Running, ports: [u64; 3]) -> Result<[Config; 2], Failure> {
         let seed = self.seed.unwrap_or_else(any_seed);
         let mut dice = Dice::seeded(seed);
-        let [peer, first, second] = ports.map(|given| Port::from(given).notice(&running.trace));
+        let [peer, first, second] = ports.map(|given| Port::from(given).notice());
         let localhost = "127.0.0.1";
         let mut config = |client: Port| -> Result<Config, Failure> {
             Ok(Config {
@@ -311,11 +314,13 @@ struct Port {
 }
 
 impl Port {
-    /// Says so if it was reduced.
-    fn notice(self, trace: &Trace) -> Port {
+    /// Says so if it was reduced, and before anything else is said.
+    fn notice(self) -> Port {
         let Port { given, number } = self;
         if given != u64::from(number) {
-            trace.warn(format_args!("port {given} is above 65535 and stands for {number}"));
+            let line = format!("port {given} is above 65535 and stands for {number}\n");
+            // Nobody reads it; that is no reason not to serve.
+            let _ = std::io::stderr().write_all(line.as_bytes());
         }
         self
     }

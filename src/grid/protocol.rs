@@ -225,7 +225,14 @@ impl Message {
             Message::ResPeerPower(p) => numbers(bytes, "RES_MN(", &[p.network, p.useful]),
             Message::Done => bytes.extend_from_slice(b"OK(01)"),
             Message::Error(refusal) => one(bytes, "ERROR(0", refusal.code()),
-            Message::Malformed(text) => bytes.extend(text.escape_ascii()),
+            Message::Malformed(text) => {
+                for byte in text {
+                    match byte {
+                        b'\'' | b'"' => bytes.push(*byte),
+                        byte => bytes.extend(byte.escape_ascii()),
+                    }
+                }
+            }
         }
     }
 

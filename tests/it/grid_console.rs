@@ -247,3 +247,16 @@ fn refusals_cuts_and_time_outs_are_traced() {
         assert_eq!(told, count, "{event}: {err:#?}");
     }
 }
+
+/// One of three ports given for another is a common mistake.
+#[test]
+fn who_is_given_the_wrong_port_is_told_so() {
+    let server = Server::start(&[]);
+    let [peers, clients] = [server.peers, server.clients].map(|addr| addr.port().to_string());
+    let (code, out, err) = run(CLIENT, &["127.0.0.1", &peers, "show", "localpotency"], "");
+    assert_eq!((code, &out[..]), (Some(1), &["Malformed message".to_owned()][..]));
+    assert_eq!(err, [format!("127.0.0.1:{peers} takes no clients: is it the peer port?")]);
+    let mut strayed = Program::start(SERVER, &["127.0.0.1", &clients, "0"]);
+    let line = strayed.complains();
+    assert!(line.starts_with("what answers is no peer, and cannot listen on 127.0.0.1:"), "{line}");
+}

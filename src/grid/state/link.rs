@@ -29,6 +29,8 @@ pub(super) struct Link {
     pub(super) failures: u32,
     /// There were two servers already, since then, too; said once.
     pub(super) was_refused: bool,
+    /// Since then somebody answered at the peer port as no server does.
+    pub(super) has_met_stranger: bool,
     pub(super) pause_ms: u64,
     /// We have said goodbye, and wait so long for the answer.
     pub(super) leaving: Option<Millis>,
@@ -82,6 +84,7 @@ impl Link {
             has_dialed: false,
             failures: 0,
             was_refused: false,
+            has_met_stranger: false,
             pause_ms: SEARCH_PAUSE_MS_MIN,
             leaving: None,
         }

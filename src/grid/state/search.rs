@@ -168,6 +168,7 @@ impl State {
             }
             // Whoever that is, it is no server of ours.
             _ => {
+                self.link.has_met_stranger = true;
                 effects.push(Effect::Part(link, Why::Stranger));
                 self.nobody_there(effects);
             }
@@ -202,6 +203,7 @@ impl State {
         self.link.has_dialed = false;
         self.link.failures = 0;
         self.link.was_refused = false;
+        self.link.has_met_stranger = false;
         self.link.pause_ms = SEARCH_PAUSE_MS_MIN;
     }
 
@@ -214,8 +216,10 @@ impl State {
         self.link.failures += 1;
         // Once is normal where two servers start at the same time.
         if self.link.failures == 2 {
+            let met =
+                if self.link.has_met_stranger { "what answers is no peer" } else { "no peer" };
             let again = "trying both again";
-            effects.push(Effect::Warn(format!("no peer, and cannot listen on {why}; {again}")));
+            effects.push(Effect::Warn(format!("{met}, and cannot listen on {why}; {again}")));
         }
         self.pause(now);
     }

@@ -1,4 +1,4 @@
-//! How a server finds out how the other one reads, on the value alone (`grid/state/questions.rs`).
+//! How a server finds out how the other one reads, on the value alone (`grid/state/trial.rs`).
 
 use crate::grid_link::check_linked;
 use crate::value::check;

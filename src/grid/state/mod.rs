@@ -5,6 +5,7 @@ mod counters;
 mod link;
 mod questions;
 mod search;
+mod trial;
 
 use crate::grid::decode::Heard;
 use crate::grid::protocol::{Message, Power, Query, Reading, Refusal, Scope, Terminator};

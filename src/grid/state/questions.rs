@@ -3,13 +3,12 @@
 //!
 //! A program may take what one `recv` gives it for one message. Asked twice at once it answers
 //! once, and the order is lost. So until we know better, a question goes when the one before it is
-//! answered, or a moment later. Where many wait, one is asked twice in one write: who answers both
-//! reads a stream, and is asked as fast as our clients ask. Who is slow may still answer the second
-//! when its time is over, so a question of the other kind goes then: the kind of the next answer
-//! tells which of both it is.
+//! answered, or a moment later. Where many wait, a trial (`trial.rs`) shows whether the other server
+//! reads a stream; then it is asked as fast as our clients ask.
 
+use super::trial::{Shown, Trial};
 use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN};
-use crate::grid::protocol::{Query, Scope};
+use crate::grid::protocol::Query;
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
 use std::collections::VecDeque;
@@ -66,34 +65,6 @@ enum Manner {
     Messages,
 }
 
-/// A question that went twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Trial {
-    question: Question,
-    /// Its client has its answer, or was told that there is none.
-    is_told: bool,
-    /// One of both was answered.
-    is_half: bool,
-    /// When the other answer is due, too: early enough to ask those who wait.
-    due: Millis,
-    /// The question of the other kind, once it has gone.
-    probe: Option<Query>,
-}
-
-impl Trial {
-    /// When the probe goes. Who has answered nothing at all gets more time: what it has not read
-    /// yet could be joined with the probe.
-    fn probe_at(&self) -> Option<Millis> {
-        let at = if self.is_half { self.due } else { self.question.until };
-        self.probe.is_none().then_some(at)
-    }
-
-    fn deadline(&self) -> Option<Millis> {
-        let until = (!self.is_told).then_some(self.question.until);
-        until.into_iter().chain(self.probe_at()).min()
-    }
-}
-
 /// A question that goes on the link.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sent {
@@ -130,10 +101,7 @@ impl Questions {
     ) -> Option<Sent> {
         while self.waiting.pop_front_if(|question| !is_wanted(question.conn)).is_some() {}
         if let Manner::Trial(trial) = &mut self.manner {
-            trial.probe_at().filter(|at| *at <= now)?;
-            let query = unlike(trial.question.query);
-            trial.probe = Some(query);
-            return Some(Sent { query, is_trial: false });
+            return trial.probe(now).map(|query| Sent { query, is_trial: false });
         }
         let may_go = match self.manner {
             Manner::Stream if is_line => true,
@@ -151,9 +119,7 @@ impl Questions {
         let is_worth_it = self.waiting.len() >= TRIAL_WAITING_MIN;
         let is_trial = may_try && is_worth_it && self.has_answered;
         if is_trial {
-            let due = now.plus(now.until(question.until).as_millis() as u64 / 2);
-            let trial = Trial { question, is_told: false, is_half: false, due, probe: None };
-            self.manner = Manner::Trial(trial);
+            self.manner = Manner::Trial(Trial::begin(question, now));
         } else {
             self.asked.push_back(question);
         }
@@ -165,11 +131,7 @@ impl Questions {
     /// a question, and no error.
     pub(super) fn answered(&mut self, is_good: impl Fn(Query) -> bool) -> Answered {
         if let Manner::Trial(trial) = self.manner {
-            self.timeouts = 0;
-            return match trial.probe {
-                Some(probe) => self.probed(trial, probe, is_good),
-                None => self.tried(trial, is_good(trial.question.query)),
-            };
+            return self.tried(trial, is_good);
         }
         let Some(question) = self.asked.pop_front() else { return Answered::Nothing };
         if self.given_up > 0 {
@@ -181,53 +143,30 @@ impl Questions {
         Answered::Question(question)
     }
 
-    /// An answer to a question that went twice. Who could not read both at once may have answered
-    /// with an error, which is not for the client while something better may come.
-    fn tried(&mut self, mut trial: Trial, is_good: bool) -> Answered {
-        let is_last = trial.is_half;
-        let tells = !trial.is_told && (is_good || is_last);
-        trial.is_told |= tells;
-        trial.is_half = true;
-        self.manner = if is_last { Manner::Stream } else { Manner::Trial(trial) };
-        if tells { Answered::Question(trial.question) } else { Answered::Trial }
-    }
-
-    /// An answer since the probe went. Of the first kind, it is to the question that went twice;
-    /// if both are answered, that to the probe is still to come. Otherwise there is no other, if
-    /// it is no error that comes instead of all.
-    fn probed(
-        &mut self,
-        mut trial: Trial,
-        probe: Query,
-        is_good: impl Fn(Query) -> bool,
-    ) -> Answered {
-        let is_first_kind = is_good(trial.question.query);
-        let tells = is_first_kind && !trial.is_told;
-        trial.is_told |= tells;
-        if is_first_kind && trial.is_half {
-            self.manner = Manner::Stream;
-            self.asked.push_back(Question { conn: NOBODY, query: probe, ..trial.question });
-        } else if is_good(probe) || (trial.is_half && !is_first_kind) {
-            self.manner = Manner::Messages;
-            if !trial.is_told {
-                self.waiting.push_front(trial.question);
+    fn tried(&mut self, mut trial: Trial, is_good: impl Fn(Query) -> bool) -> Answered {
+        let (told, shown) = trial.heard(is_good);
+        self.timeouts = 0;
+        self.manner = match shown {
+            Shown::Nothing => Manner::Trial(trial),
+            Shown::Stream(probe) => {
+                let asked = |query| Question { conn: NOBODY, query, ..trial.question };
+                self.asked.extend(probe.map(asked));
+                Manner::Stream
             }
-        } else {
-            trial.is_half = true;
-            self.manner = Manner::Trial(trial);
-        }
-        if tells { Answered::Question(trial.question) } else { Answered::Trial }
+            Shown::Messages => {
+                trial.open().into_iter().for_each(|question| self.waiting.push_front(question));
+                Manner::Messages
+            }
+        };
+        told.map_or(Answered::Trial, Answered::Question)
     }
 
     /// A question whose time is over.
     pub(super) fn expire(&mut self, now: Millis) -> Option<Question> {
         let owes = self.given_up > 0 || matches!(self.manner, Manner::Trial(..));
         if let Manner::Trial(trial) = &mut self.manner
-            && !trial.is_told
-            && trial.question.until <= now
+            && let Some(question) = trial.expire(now)
         {
-            trial.is_told = true;
-            let question = trial.question;
             self.count(now);
             return Some(question);
         }
@@ -262,7 +201,7 @@ impl Questions {
     pub(super) fn give_up(&mut self) -> Vec<Question> {
         let all = std::mem::take(self);
         let tried = match all.manner {
-            Manner::Trial(trial) if !trial.is_told => Some(trial.question),
+            Manner::Trial(trial) => trial.open(),
             _ => None,
         };
         tried
@@ -286,13 +225,5 @@ impl Questions {
     /// Whether an answer that comes now is the answer to a question.
     pub(super) fn are_under_way(&self) -> bool {
         !self.asked.is_empty() || matches!(self.manner, Manner::Trial(..))
-    }
-}
-
-/// A question whose answer cannot be taken for one to `query`.
-fn unlike(query: Query) -> Query {
-    match query {
-        Query::Sensor(_) => Query::Power(Scope::External),
-        Query::Power(_) => Query::Sensor(Scope::External),
     }
 }

@@ -24,12 +24,32 @@ const PEER: LinkId = LinkId(1);
 #[derive(Debug, Clone, Copy)]
 struct Habit {
     terminator: Terminator,
-    /// It takes what one `recv` gives for one message, and answers its first question.
-    joins: bool,
+    /// What it makes of two questions in one `recv`.
+    joined: Joined,
+    /// It knows no `REQ_EP`.
+    is_half_done: bool,
     /// It takes up to so long for an answer.
     answer_ms: u32,
     /// One time in so many it takes up to 5 s.
     pauses: Option<u32>,
+}
+
+impl Habit {
+    fn has_errors(self) -> bool {
+        self.joined == Joined::Error || self.is_half_done
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Joined {
+    /// Two: it reads a stream.
+    Both,
+    /// The first: it looks at the beginning.
+    First,
+    /// Nothing that it knows, and it says so.
+    Error,
+    /// Nothing that it knows, and it is silent.
+    Nothing,
 }
 
 /// A question on its way through the partner.
@@ -52,7 +72,7 @@ struct World {
     sent: Vec<Millis>,
     arrived: VecDeque<Asked>,
     /// What the partner works at, and until when.
-    busy: Option<(Millis, Asked)>,
+    busy: Option<(Millis, Option<Asked>)>,
     used: BTreeSet<u32>,
     failed: usize,
     is_cut: bool,
@@ -116,6 +136,7 @@ impl World {
         assert_eq!(answers.len(), queries.len());
         for (query, answer) in queries.iter().zip(answers) {
             let serial = match (query, answer) {
+                (_, Message::Error(Refusal::Malformed)) if self.habit.has_errors() => continue,
                 (_, Message::Error(Refusal::PeerNotFound)) => {
                     self.failed += 1;
                     let is_in_time = self.now < asked_at.plus(PEER_MS_MAX);
@@ -139,12 +160,23 @@ impl World {
         if self.busy.is_none()
             && let Some(asked) = self.arrived.pop_front()
         {
-            if self.habit.joins {
+            let is_alone = self.arrived.is_empty();
+            if self.habit.joined != Joined::Both {
                 self.arrived.clear();
             }
+            let outcome = match self.habit.joined {
+                _ if is_alone => Some(asked),
+                Joined::Both | Joined::First => Some(asked),
+                Joined::Error => None,
+                Joined::Nothing => return,
+            };
+            let known = |asked: &Asked| {
+                !(self.habit.is_half_done && matches!(asked.query, Query::Power(_)))
+            };
+            let outcome = outcome.filter(known);
             let pauses = self.habit.pauses.is_some_and(|often| self.dice.roll(often) == 0);
             let ms = self.dice.roll(if pauses { 5_000 } else { self.habit.answer_ms });
-            self.busy = Some((self.now.plus(u64::from(ms)), asked));
+            self.busy = Some((self.now.plus(u64::from(ms)), outcome));
         }
         let answers = self.busy.map(|(at, _)| at);
         let asks = self.resting.iter().map(|(conn, at)| (*at, *conn)).min();
@@ -160,7 +192,10 @@ impl World {
         }
     }
 
-    fn answers(&mut self, Asked { serial: useful, query }: Asked) {
+    fn answers(&mut self, asked: Option<Asked>) {
+        let Some(Asked { serial: useful, query }) = asked else {
+            return self.says(Message::Error(Refusal::Malformed));
+        };
         self.says(match query {
             Query::Sensor(_) => {
                 let reading = Reading { network: 1, sensor: 0, useful, power: 1, efficiency: 1 };
@@ -202,23 +237,33 @@ fn simulate(habit: Habit) -> (usize, usize, usize) {
     (right, failed, cut)
 }
 
-const STREAM: Habit =
-    Habit { terminator: Terminator::Lf, joins: false, answer_ms: 10, pauses: None };
-const JOINS: Habit = Habit { joins: true, ..STREAM };
-const SILENT_ENDS: Habit = Habit { terminator: Terminator::Nothing, ..JOINS };
+const STREAM: Habit = Habit {
+    terminator: Terminator::Lf,
+    joined: Joined::Both,
+    is_half_done: false,
+    answer_ms: 10,
+    pauses: None,
+};
+const FIRST: Habit = Habit { joined: Joined::First, ..STREAM };
+const ERROR: Habit = Habit { joined: Joined::Error, ..STREAM };
+const IGNORES: Habit = Habit { joined: Joined::Nothing, ..STREAM };
+const SILENT_ENDS: Habit = Habit { terminator: Terminator::Nothing, ..IGNORES };
+const ALL: [Habit; 5] = [STREAM, FIRST, ERROR, IGNORES, SILENT_ENDS];
 
 #[test]
 fn fast_partners_answer_all_and_lose_no_link() {
-    for habit in [STREAM, JOINS, SILENT_ENDS] {
-        let (right, failed, cut) = simulate(habit);
-        assert!(right > 10_000, "only {right} answers");
-        assert_eq!((failed, cut), (0, 0), "{habit:?}");
+    for habit in ALL {
+        for is_half_done in [false, true] {
+            let (right, failed, cut) = simulate(Habit { is_half_done, ..habit });
+            assert!(right > 10_000, "only {right} answers");
+            assert_eq!((failed, cut), (0, 0), "{habit:?}");
+        }
     }
 }
 
 #[test]
 fn slow_partners_mix_nothing_up() {
-    for habit in [STREAM, JOINS, SILENT_ENDS] {
+    for habit in ALL {
         for answer_ms in [90, 400, 1_200, 4_000] {
             let (right, _, _) = simulate(Habit { answer_ms, ..habit });
             assert!(right > 0, "{habit:?}: none was answered");
@@ -228,7 +273,7 @@ fn slow_partners_mix_nothing_up() {
 
 #[test]
 fn partners_that_pause_mix_nothing_up() {
-    for habit in [STREAM, JOINS, SILENT_ENDS] {
+    for habit in ALL {
         for often in [3, 30] {
             let (right, _, _) = simulate(Habit { pauses: Some(often), ..habit });
             assert!(right > 0, "{habit:?}: none was answered");

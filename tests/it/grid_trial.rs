@@ -99,12 +99,12 @@ fn an_error_twice_is_the_answer() {
     ));
 }
 
-/// What it has not read yet could be joined with what follows, so the question of the other kind
-/// waits for its first answer, or as long as a question may take.
+/// Asked twice and silent, then asked a question of the other kind, and silent.
 const SILENT: &str = r"
-        at 1999
-        at 2000
+        at 999
+        at 1000
         p< REQ_EP
+        at 2000
         a<< ERROR(03)\nERROR(03)\nERROR(03)\nERROR(03)\n
         a> REQ_ES
         at 2500
@@ -116,8 +116,8 @@ const GOES_ON: &str = r"
         p< REQ_EP
 ";
 
-/// Asked twice and silent is one question without an answer, not two. Then it answers all, or one
-/// and the probe, or the probe alone, and the next answer is right.
+/// It has missed one question, not two. Then it answers all, or one and the probe, or the probe
+/// alone, which it may not know; and the next answer is right.
 #[test]
 fn who_answers_neither_in_time_has_missed_one_question() {
     let (answer, probe) =
@@ -125,11 +125,31 @@ fn who_answers_neither_in_time_has_missed_one_question() {
     for late in [
         format!("{answer}\n{answer}\np< REQ_ES\n{probe}"),
         format!("{answer}\n{probe}\np< REQ_ES"),
-        format!("p> ERROR(05)\n{probe}\np< REQ_ES"),
+        "p> ERROR(05)\np< REQ_ES".to_owned(),
         format!("{probe}\np< REQ_ES"),
     ] {
         check_linked(&format!("{TRIAL}{SILENT}{late}{GOES_ON}"));
     }
+}
+
+/// What it cannot read it does not answer; nobody waits for that longer than a question may take.
+#[test]
+fn who_ignores_two_questions_in_one_recv_is_asked_all_of_them_alone() {
+    check_linked(&format!(
+        r"{TRIAL}
+        at 1000
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 8)
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 0: 1 (1 100))
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 2)
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 0: 3 (3 100))
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 4)
+        {TRIED}"
+    ));
 }
 
 /// It reads all three at once and answers once: the order is lost, and no client gets what is not

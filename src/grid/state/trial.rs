@@ -15,7 +15,7 @@ pub(super) struct Trial {
     is_told: bool,
     /// One of both was answered.
     is_half: bool,
-    /// When the other answer is due, too: early enough to ask those who wait.
+    /// When both answers are due: early enough to ask those who wait.
     due: Millis,
     /// The question of the other kind, once it has gone.
     probe: Option<Query>,
@@ -46,7 +46,9 @@ impl Trial {
 
     /// The question of the other kind, if it is time for it.
     pub(super) fn probe(&mut self, now: Millis) -> Option<Query> {
-        self.probe_at().filter(|at| *at <= now)?;
+        if self.probe.is_some() || now < self.due {
+            return None;
+        }
         self.probe = Some(match self.question.query {
             Query::Sensor(_) => Query::Power(Scope::External),
             Query::Power(_) => Query::Sensor(Scope::External),
@@ -54,15 +56,10 @@ impl Trial {
         self.probe
     }
 
-    /// When the probe goes. Who has answered nothing at all gets more time: what it has not read
-    /// yet could be joined with the probe.
-    fn probe_at(&self) -> Option<Millis> {
-        let at = if self.is_half { self.due } else { self.question.until };
-        self.probe.is_none().then_some(at)
-    }
-
     pub(super) fn deadline(&self) -> Option<Millis> {
-        self.open().map(|question| question.until).into_iter().chain(self.probe_at()).min()
+        let until = self.open().map(|question| question.until);
+        let due = self.probe.is_none().then_some(self.due);
+        until.into_iter().chain(due).min()
     }
 
     /// The question, once its time is over.
@@ -79,8 +76,7 @@ impl Trial {
         let shown = match self.probe {
             None if self.is_half => Shown::Stream(None),
             Some(probe) if self.is_half && is_good_here => Shown::Stream(Some(probe)),
-            // To the probe. An error is, too, unless it may be all that comes of the question.
-            Some(probe) if self.is_half || is_good(probe) => Shown::Messages,
+            Some(_) if !is_good_here => Shown::Messages,
             _ => Shown::Nothing,
         };
         self.is_half = true;

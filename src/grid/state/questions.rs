@@ -2,9 +2,9 @@
 //! is the only way to know which answer belongs to which question.
 //!
 //! A program may take what one `recv` gives it for one message. Asked twice at once it answers
-//! once, and the order is lost. So until we know better, a question goes when the one before it is
-//! answered, or a moment later. Where many wait, a trial (`trial.rs`) shows whether the other server
-//! reads a stream; then it is asked as fast as our clients ask.
+//! once, and the order is lost. So until we know better, a question goes when the one before it
+//! is answered, or a moment later. Where many wait, a trial (`trial.rs`) shows whether the
+//! other server reads a stream; then it is asked as fast as our clients ask.
 
 use super::trial::{Shown, Trial};
 use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN};

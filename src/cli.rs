@@ -98,11 +98,11 @@ pub fn malha() -> ExitCode {
 }
 
 /// What a running program has: a screen, a trace, and a way to be stopped.
-struct Running {
+pub(crate) struct Running {
     clock: Clock,
     screen: Screen,
     trace: Trace,
-    stop: Stop,
+    pub(crate) stop: Stop,
     #[cfg_attr(
         not(any(feature = "grid", feature = "command", feature = "chat", feature = "tasks")),
         expect(dead_code, reason = "only those have a console, where Ctrl-C is a key")
@@ -112,7 +112,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(level: Level) -> Result<Running, Failure> {
+    pub(crate) fn start(level: Level) -> Result<Running, Failure> {
         let (stopper, stop) = stop_pair();
         Running::start_with(level, vec![stopper], stop)
     }

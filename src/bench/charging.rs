@@ -1,7 +1,8 @@
 //! The broker, against mosquitto with the same load.
 
 use super::Effort;
-use super::child::Server;
+use super::child::{Minded, Server};
+use super::scratch::Scratch;
 use super::table;
 use crate::charging::limits::IN_FLIGHT_MAX;
 use crate::charging::protocol::{
@@ -15,8 +16,7 @@ use clap::Args;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -71,10 +71,11 @@ const START_MS_MAX: u64 = 5_000;
 
 impl ChargingArgs {
     /// Measures and prints.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self, stop: &Stop) -> Result<(), Failure> {
         let failed = || Failure::from_io("the load failed".to_owned());
-        let ours = Server::start(&["charging", "broker", "--listen", "127.0.0.1:0"], "listening")?;
-        let theirs = Mosquitto::start(&self.mosquitto)?;
+        let args = ["charging", "broker", "--listen", "127.0.0.1:0"];
+        let ours = Server::start_until(stop, &args, "listening")?;
+        let theirs = Mosquitto::start(&self.mosquitto, stop)?;
         table::print(
             &WIDTHS,
             &[&"against mosquitto", &"ratio", &"reach", &"aim", &"ours/s", &"mosquitto/s"],
@@ -106,49 +107,39 @@ impl ChargingArgs {
 
 /// A mosquitto of our own, killed when dropped.
 struct Mosquitto {
-    child: Child,
+    _child: Minded,
     addr: SocketAddr,
-    config: PathBuf,
+    _config: Scratch,
 }
 
 impl Mosquitto {
     /// With as many unacknowledged messages as ours, and no other limit.
-    fn start(program: &str) -> Result<Mosquitto, Failure> {
+    fn start(program: &str, stop: &Stop) -> Result<Mosquitto, Failure> {
         let what = || format!("cannot start {program} (`make partners` installs it)");
         let failed = || Failure::from_io(what());
         // A port that was free a moment ago; mosquitto cannot be told to choose one.
         let addr = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let addr = addr.map_err(failed())?;
-        let config =
-            std::env::temp_dir().join(format!("malha-mosquitto-{}.conf", std::process::id()));
+        let name = format!("malha-mosquitto-{}.conf", std::process::id());
+        let config = Scratch::file(std::env::temp_dir().join(name)).map_err(failed())?;
         let text = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
              max_inflight_messages {IN_FLIGHT_MAX}\nmax_queued_messages 0\nlog_type none\n",
             addr.port()
         );
-        fs::write(&config, text).map_err(failed())?;
+        fs::write(config.path(), text).map_err(failed())?;
         let mut command = Command::new(program);
-        command.arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.stderr(Stdio::null()).spawn().map_err(failed())?;
-        let broker = Mosquitto { child, addr, config };
-        let (_stopper, never) = stop_pair();
+        command.arg("-c").arg(config.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        let (child, _) = Minded::start(&mut command, stop).map_err(failed())?;
+        let broker = Mosquitto { _child: child, addr, _config: config };
         let start = Instant::now();
         while TcpStream::connect(addr).is_err() {
-            never.wait(Duration::from_millis(LOOK_MS));
-            if start.elapsed() > Duration::from_millis(START_MS_MAX) {
+            let is_over = stop.wait(Duration::from_millis(LOOK_MS));
+            if is_over || start.elapsed() > Duration::from_millis(START_MS_MAX) {
                 return Err(Failure { what: what(), why: "it does not listen".to_owned() });
             }
         }
         Ok(broker)
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        // Each fails if it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_file(&self.config);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::chat::limits::DATAGRAM_BYTES;
 use crate::chat::protocol::{EVERYBODY, Id, Kind, Message, SERVER};
 use crate::net::failure::Failure;
 use crate::net::progress;
-use crate::net::stop::stop_pair;
+use crate::net::stop::{Stop, stop_pair};
 use clap::Args;
 use socket2::SockRef;
 use std::fs;
@@ -43,7 +43,7 @@ const WIDTHS: [usize; 6] = [34, 20, 9, 9, 12, 12];
 
 impl ChatArgs {
     /// Measures and prints.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self, stop: &Stop) -> Result<(), Failure> {
         let failed = || Failure::from_io("the load failed".to_owned());
         table::print(
             &WIDTHS,
@@ -56,9 +56,9 @@ impl ChatArgs {
         ] {
             let (mut ratios, mut ours, mut theirs) = (vec![], vec![], vec![]);
             for _ in 0..self.effort.rounds {
-                let chat = start()?;
+                let chat = start(stop)?;
                 let bare = if to_all { "bare-udp-fan" } else { "bare-udp-echo" };
-                let bare = Server::start(&["bench", bare], "listening")?;
+                let bare = Server::start_until(stop, &["bench", bare], "listening")?;
                 ours.push(exchange(chat.addr, clients, to_all, self.effort.ms).map_err(failed())?);
                 theirs
                     .push(exchange(bare.addr, clients, to_all, self.effort.ms).map_err(failed())?);
@@ -75,15 +75,15 @@ impl ChatArgs {
             });
         }
         bar.finish_and_clear();
-        losses()
+        losses(stop)
     }
 }
 
 /// How many messages arrive at rising rates, and where loss begins.
-fn losses() -> Result<(), Failure> {
+fn losses(stop: &Stop) -> Result<(), Failure> {
     let failed = || Failure::from_io("the load failed".to_owned());
     let say = |line: String| table::print(&[60], &[&line]);
-    let chat = start()?;
+    let chat = start(stop)?;
     let mut begins = None;
     for rate in RATES {
         let Delivery { sent, delivered, at_server, at_client, buffer_bytes } =
@@ -118,9 +118,9 @@ struct Delivery {
     buffer_bytes: usize,
 }
 
-fn start() -> Result<Server, Failure> {
+fn start(stop: &Stop) -> Result<Server, Failure> {
     let args = ["chat", "server", "--listen", "127.0.0.1:0", "--max-rate", "1000000000"];
-    Server::start(&args, "listening")
+    Server::start_until(stop, &args, "listening")
 }
 
 /// Somebody with an id.

@@ -1,16 +1,59 @@
 //! A server under load: a process of its own, so that its memory and time can be told apart.
 
 use crate::net::failure::Failure;
+use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
+use crossbeam_channel::select;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
+use std::thread::{Builder, JoinHandle};
+
+/// A program that runs, killed when this is dropped or the measurement is interrupted: what waits
+/// for its answers then fails, and so comes to its end.
+#[derive(Debug)]
+pub(super) struct Minded {
+    pid: u32,
+    over: Option<Stopper>,
+    minder: Option<JoinHandle<()>>,
+}
+
+impl Minded {
+    /// Starts it; with what it prints, if that is piped.
+    pub(super) fn start(
+        command: &mut Command,
+        stop: &Stop,
+    ) -> io::Result<(Minded, Option<ChildStdout>)> {
+        let mut child = command.stdin(Stdio::null()).spawn()?;
+        let (pid, pipe) = (child.id(), child.stdout.take());
+        let ((over, is_over), stop) = (stop_pair(), stop.clone());
+        let mind = move || {
+            select! {
+                recv(is_over.channel()) -> _ => {}
+                recv(stop.channel()) -> _ => {}
+            }
+            // Each fails if it has ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        };
+        let minder = Builder::new().name("minder".to_owned()).spawn(mind)?;
+        Ok((Minded { pid, over: Some(over), minder: Some(minder) }, pipe))
+    }
+}
+
+impl Drop for Minded {
+    fn drop(&mut self) {
+        self.over = None;
+        // A minder that panicked has nothing more to do.
+        let _ = self.minder.take().map(JoinHandle::join);
+    }
+}
 
 /// A running server, killed when dropped.
 #[derive(Debug)]
 pub(super) struct Server {
-    child: Child,
+    child: Minded,
     pub(super) addr: SocketAddr,
     /// What it said after `listening on …`, as far as it was awaited.
     pub(super) said: Vec<String>,
@@ -22,13 +65,17 @@ const TICKS_PER_S: f64 = 100.0;
 impl Server {
     /// Starts this program with other arguments, and waits until a line contains `until`.
     pub(super) fn start(args: &[&str], until: &str) -> Result<Server, Failure> {
+        Server::start_until(&Stop::never(), args, until)
+    }
+
+    /// The same, ended when it is time to `stop`.
+    pub(super) fn start_until(stop: &Stop, args: &[&str], until: &str) -> Result<Server, Failure> {
         let what = || format!("cannot start `malha {}`", args.join(" "));
         let failure = |error: std::io::Error| Failure::from_io(what())(error);
         let program = std::env::current_exe().map_err(failure)?;
         let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(failure)?;
-        let pipe = child.stdout.take();
+        command.args(args).stdout(Stdio::piped());
+        let (child, pipe) = Minded::start(&mut command, stop).map_err(failure)?;
         let mut server = Server { child, addr: SocketAddr::from(([0; 4], 0)), said: Vec::new() };
         let ended = || Failure { what: what(), why: "it ended at once".to_owned() };
         let mut lines = BufReader::new(pipe.ok_or_else(ended)?);
@@ -55,7 +102,7 @@ impl Server {
 
     /// Processor time so far, in seconds.
     pub(super) fn cpu_s(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.pid));
         let stat = stat.unwrap_or_default();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
@@ -65,17 +112,9 @@ impl Server {
 
     /// Memory in use, in KiB.
     pub(super) fn resident_kib(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.pid));
         let status = status.unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0.0)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails if it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

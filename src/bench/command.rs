@@ -3,11 +3,14 @@
 use super::Effort;
 use super::child::Server;
 use super::compare::{self, Row, Sides};
+use super::scratch::Scratch;
 use super::table;
 use crate::net::failure::Failure;
 use crate::net::progress;
+use crate::net::stop::Stop;
 use clap::Args;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 /// How `malha bench command` is called.
@@ -15,7 +18,7 @@ use std::path::PathBuf;
 pub struct CommandArgs {
     #[command(flatten)]
     effort: Effort,
-    /// The log file, which is removed before and afterwards
+    /// The log file, which is not there yet, and is removed afterwards
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 }
@@ -33,16 +36,14 @@ const fn row(name: &'static str, clients: usize, open: usize, goal: Option<(f64,
 
 impl CommandArgs {
     /// Measures and prints.
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let log = self.log.unwrap_or_else(|| {
-            std::env::temp_dir().join(format!("malha-bench-{}.log", std::process::id()))
-        });
-        // It need not be there.
-        let _ = fs::remove_file(&log);
+    pub(super) fn run(self, stop: &Stop) -> Result<(), Failure> {
+        let usual = || format!("malha-bench-{}.log", std::process::id());
+        let log = self.log.unwrap_or_else(|| std::env::temp_dir().join(usual()));
         let path = log.to_string_lossy().into_owned();
+        let log = Scratch::file(log).map_err(|error| no_log(&path, &error))?;
         let args = ["command", "server", "--listen", "127.0.0.1:0", "--log", &path];
-        let server = Server::start(&args, "listening")?;
-        let echo = Server::start(&["bench", "bare-echo"], "listening")?;
+        let server = Server::start_until(stop, &args, "listening")?;
+        let echo = Server::start_until(stop, &["bench", "bare-echo"], "listening")?;
         compare::head("against a bare echo, log on");
         let bar = progress::bar((ROWS.len() * self.effort.rounds) as u64);
         for row in &ROWS {
@@ -51,13 +52,20 @@ impl CommandArgs {
         }
         bar.finish_and_clear();
         compare::idle_cpu(&[&server]);
-        let text = fs::read_to_string(&log);
+        let text = fs::read_to_string(log.path());
         let text = text.map_err(Failure::from_io(format!("cannot read {path}")))?;
         let lost = text.lines().filter_map(|line| line.strip_suffix(" linhas perdidas"));
         let lost = lost.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
         let (lines, lost) = (text.lines().count(), lost.sum::<u64>());
         table::print(&[60], &[&format!("log: {lines} lines, {lost} lost")]);
-        drop(server);
-        fs::remove_file(&log).map_err(Failure::from_io(format!("cannot remove {path}")))
+        Ok(())
     }
+}
+
+fn no_log(path: &str, error: &io::Error) -> Failure {
+    let why = match error.kind() {
+        ErrorKind::AlreadyExists => "it is there already; give a name that is free".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure { what: format!("cannot write the log {path}"), why }
 }

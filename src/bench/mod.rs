@@ -4,6 +4,7 @@ mod bare;
 mod child;
 mod compare;
 mod load;
+mod scratch;
 mod table;
 
 #[cfg(feature = "charging")]
@@ -17,7 +18,10 @@ mod grid;
 #[cfg(feature = "tasks")]
 mod tasks;
 
+use crate::cli::Running;
 use crate::net::failure::Failure;
+use crate::net::stop::Stop;
+use crate::net::trace::Level;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
@@ -86,13 +90,13 @@ impl Bench {
             #[cfg(feature = "grid")]
             Bench::Grid(args) => args.run()?,
             #[cfg(feature = "command")]
-            Bench::Command(args) => args.run()?,
+            Bench::Command(args) => measure(|stop| args.run(stop))?,
             #[cfg(feature = "chat")]
-            Bench::Chat(args) => args.run()?,
+            Bench::Chat(args) => measure(|stop| args.run(stop))?,
             #[cfg(feature = "charging")]
-            Bench::Charging(args) => args.run()?,
+            Bench::Charging(args) => measure(|stop| args.run(stop))?,
             #[cfg(feature = "tasks")]
-            Bench::Tasks(args) => args.run()?,
+            Bench::Tasks(args) => measure(|stop| args.run(stop))?,
             Bench::BareText { bytes } => bare::text(bytes)?,
             Bench::BareEcho => bare::echo()?,
             Bench::BareAsked => bare::asked()?,
@@ -102,4 +106,16 @@ impl Bench {
         }
         Ok(crate::cli::DONE)
     }
+}
+
+/// The first Ctrl-C ends what is under load, and so the measurement, which takes away what it has
+/// written; the second ends all at once.
+fn measure(run: impl FnOnce(&Stop) -> Result<(), Failure>) -> Result<(), Failure> {
+    let running = Running::start(Level::Off)?;
+    let measured = run(&running.stop);
+    if !running.stop.is_asked() {
+        return measured;
+    }
+    let what = "cannot measure to the end".to_owned();
+    Err(Failure { what, why: "the measurement was stopped".to_owned() })
 }

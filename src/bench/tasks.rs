@@ -2,10 +2,12 @@
 
 use super::Effort;
 use super::child::Server;
+use super::scratch::Scratch;
 use super::table;
 use crate::net::failure::Failure;
 use crate::net::limits::READ_BYTES_MAX;
 use crate::net::progress;
+use crate::net::stop::Stop;
 use crate::tasks::client::{Answers, Link};
 use crate::tasks::limits::{READ_BYTES, SPOOL_BYTES};
 use crate::tasks::protocol::{Asking, Heard, Name, SpoolId, ask, text};
@@ -13,7 +15,7 @@ use crate::tasks::store::Spools;
 use clap::Args;
 use indicatif::ProgressBar;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -24,7 +26,7 @@ use std::time::Instant;
 pub struct TasksArgs {
     #[command(flatten)]
     effort: Effort,
-    /// Where tasks and results are; the folder is made, and removed afterwards
+    /// Where tasks and results are: in a folder of their own there, which is removed afterwards
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
 }
@@ -42,41 +44,39 @@ const WIDTHS: [usize; 6] = [44, 20, 7, 7, 12, 12];
 
 impl TasksArgs {
     /// Measures and prints.
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let usual = || std::env::temp_dir().join(format!("malha-bench-{}", std::process::id()));
-        let folder = self.folder.clone().unwrap_or_else(usual);
+    pub(super) fn run(self, stop: &Stop) -> Result<(), Failure> {
+        let parent = self.folder.clone().unwrap_or_else(std::env::temp_dir);
+        let what = format!("cannot make a folder in {}", parent.display());
+        let scratch = Scratch::folder(&parent).map_err(Failure::from_io(what))?;
         let heads: [&dyn std::fmt::Display; 6] =
             [&"on disk before OK", &"ratio", &"reach", &"aim", &"ours", &"bare"];
         table::print(&WIDTHS, &heads);
         let bar = progress::bar(3 * self.effort.rounds as u64);
-        let measured = self.measure(&folder, &bar);
+        let measured = self.measure(scratch.path(), &bar, stop);
         bar.finish_and_clear();
-        // What cannot be removed is in nobody's way.
-        let _ = fs::remove_dir_all(&folder);
         measured.map_err(Failure::from_io("the load failed".to_owned()))
     }
 
-    fn measure(&self, folder: &Path, bar: &ProgressBar) -> io::Result<()> {
-        let echo = Server::start(&["bench", "bare-echo"], "listening").map_err(io::Error::other)?;
+    fn measure(&self, folder: &Path, bar: &ProgressBar, stop: &Stop) -> io::Result<()> {
+        let echo = start(stop, &["bench", "bare-echo"])?;
         let rounds = self.effort.rounds;
         let (mut to_echo, mut to_disk) = (Vec::new(), Vec::new());
         for round in 0..rounds {
             // Not the folder of the round before, emptied: ext4 takes long to make a file where
             // many have just been removed.
-            let ours = small(&folder.join(format!("small-{round}")))?;
+            let ours = small(&folder.join(format!("small-{round}")), stop)?;
             to_echo.push((ours, small_echo(echo.addr)?));
-            to_disk.push((ours, keep(&folder.join(format!("kept-{round}")))?));
+            to_disk.push((ours, keep(&folder.join(format!("kept-{round}")), stop)?));
             bar.inc(1);
         }
         print("1 kB, 10 peers, exchanges a second", &to_echo, ("0.30", "0.50"), bar);
         print("  against as many files kept by 10 threads", &to_disk, ("", ""), bar);
         let text = (LARGE_BYTES.div_ceil(3) * 4).to_string();
-        let bare =
-            Server::start(&["bench", "bare-text", &text], "listening").map_err(io::Error::other)?;
+        let bare = start(stop, &["bench", "bare-text", &text])?;
         let (mut down, mut up, mut up_to_disk) = (Vec::new(), Vec::new(), Vec::new());
         let mut resident_kib = 0.0;
         for _ in 0..rounds {
-            let (download, upload, kib) = large(&folder.join("large"))?;
+            let (download, upload, kib) = large(&folder.join("large"), stop)?;
             let copied = copy(bare.addr)?;
             let copied_and_kept = 1.0 / (1.0 / copied + 1.0 / keep_large(folder)?);
             down.push((download, copied));
@@ -104,8 +104,12 @@ fn print(name: &str, measured: &[(f64, f64)], (reach, aim): (&str, &str), bar: &
     });
 }
 
+fn start(stop: &Stop, args: &[&str]) -> io::Result<Server> {
+    Server::start_until(stop, args, "listening").map_err(io::Error::other)
+}
+
 /// A master with fresh folders that hold such tasks.
-fn master(folder: &Path, tasks: usize, bytes: usize) -> io::Result<Server> {
+fn master(folder: &Path, tasks: usize, bytes: usize, stop: &Stop) -> io::Result<Server> {
     // It need not be there.
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder.join("tasks"))?;
@@ -128,12 +132,12 @@ fn master(folder: &Path, tasks: usize, bytes: usize) -> io::Result<Server> {
         "--results",
         &results,
     ];
-    Server::start(&args, "listening").map_err(io::Error::other)
+    start(stop, &args)
 }
 
 /// Exchanges a second, of which each task takes two.
-fn small(folder: &Path) -> io::Result<f64> {
-    let master = master(folder, TASKS, SMALL_BYTES)?;
+fn small(folder: &Path, stop: &Stop) -> io::Result<f64> {
+    let master = master(folder, TASKS, SMALL_BYTES, stop)?;
     // It has looked into its folder when it gives something out.
     let mut first = Peer::connect(master.addr, 0)?;
     let taken = loop {
@@ -212,7 +216,7 @@ fn exchange(socket: &mut TcpStream, question: &[u8]) -> io::Result<String> {
     while answer.last() != Some(&b'\n') {
         let size = socket.read(&mut chunk)?;
         if size == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(ErrorKind::UnexpectedEof.into());
         }
         answer.extend_from_slice(&chunk[..size]);
     }
@@ -244,7 +248,7 @@ fn small_echo(addr: SocketAddr) -> io::Result<f64> {
 
 /// What results cost without questions: as many files written, synced, and named, each in its
 /// folder for good before the next of its thread. As exchanges, of which each task takes two.
-fn keep(folder: &Path) -> io::Result<f64> {
+fn keep(folder: &Path, stop: &Stop) -> io::Result<f64> {
     let incoming = folder.join("incoming");
     fs::create_dir_all(&incoming)?;
     let start = Instant::now();
@@ -253,6 +257,9 @@ fn keep(folder: &Path) -> io::Result<f64> {
             let incoming = &incoming;
             move || -> io::Result<()> {
                 for number in 0..TASKS / PEERS {
+                    if stop.is_asked() {
+                        return Err(ErrorKind::Interrupted.into());
+                    }
                     let name = format!("{thread}-{number}.zip");
                     let path = incoming.join(&name);
                     let mut file = File::create_new(&path)?;
@@ -273,8 +280,8 @@ fn keep(folder: &Path) -> io::Result<f64> {
 
 /// MiB a second of a large task from the master's disk to a peer's, of a large result back, and
 /// the master's memory at the end.
-fn large(folder: &Path) -> io::Result<(f64, f64, f64)> {
-    let master = master(folder, 1, LARGE_BYTES)?;
+fn large(folder: &Path, stop: &Stop) -> io::Result<(f64, f64, f64)> {
+    let master = master(folder, 1, LARGE_BYTES, stop)?;
     let incoming = folder.join("incoming");
     fs::create_dir_all(&incoming)?;
     let spools = Spools::new(&incoming, false);

@@ -1,6 +1,7 @@
 //! One test crate, one binary: cargo test --test it.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod bench;
 mod browser;
 mod charging_broker;
 mod charging_busy;

@@ -121,7 +121,7 @@ pub(super) struct MasterArgs {
     /// addresses if --listen is not on loopback]
     #[arg(long, value_name = "ADDR:PORT")]
     discovery: Option<String>,
-    /// Folder of tasks: ZIP files, also ones added while it runs
+    /// Folder of tasks: ZIP files, also ones added while it runs; made if it is not there
     #[arg(long, value_name = "DIR", default_value = "tasks")]
     tasks: PathBuf,
     /// Folder of results
@@ -158,7 +158,14 @@ impl MasterArgs {
         }
         let discovery = self.discovery(&listen)?;
         let running = Running::start(self.common.trace)?;
+        let has_folder = self.tasks.exists();
         let server = Server::bind(self.config(&running, listen)?)?;
+        if !has_folder {
+            // Made, as the spec has it; but whoever has misspelt it would wait for nothing.
+            let folder = self.tasks.display();
+            let said = "was not there: it is made, and there are no tasks in it yet";
+            running.trace.warn(format_args!("the folder {folder} {said}"));
+        }
         let announced = discovery.map(|at| server.announce(at)).transpose();
         let announced = match announced {
             // Another master has the usual port; this one can still be told to its peers.

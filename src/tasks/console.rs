@@ -118,11 +118,15 @@ impl Sink for Above {
     }
 }
 
-/// What is said at the end.
+/// What is said at the end: what this run did, and what it found done.
 pub fn summary(state: &State, seconds: f64) -> Vec<String> {
-    let Summary { done, failed, .. } = state.summary();
+    let (all, before) = (state.summary(), state.earlier());
+    let (done, failed) = (all.done - before.done, all.failed - before.failed);
     let rate = (done + failed) as f64 / seconds.max(0.001);
-    let first = format!("{done} done, {failed} failed in {seconds:.1} s, {rate:.1} a second");
+    let mut first = format!("{done} done, {failed} failed in {seconds:.1} s, {rate:.1} a second");
+    if before.total() > 0 {
+        first += &format!("; {} done, {} failed in earlier runs", before.done, before.failed);
+    }
     let lines = self::failed(state).map(|(name, why)| {
         let why = if why.is_empty() { "in an earlier run" } else { why };
         visible(&format!("failed {name}: {why}"))

@@ -133,3 +133,37 @@ fn tasks_and_results_are_two_folders() {
         assert_eq!((code, err), (Some(1), vec![line]));
     }
 }
+
+/// `--until-done` again: what was done before is not done once more, nor counted as if it were.
+#[test]
+fn what_was_done_before_is_told_apart() {
+    let folder = folder(&[("a.zip", &task("um")), ("b.zip", &task("dois"))]);
+    let run = |expected: &str, peers: usize| {
+        let mut master = Master::start(&folder, &["--until-done"]);
+        let _peer = (0..peers).map(|_| peer(&folder, master.addr, &[])).collect::<Vec<_>>();
+        let line = master.program.prints_one("the summary", |line| line.contains(" done, "));
+        assert!(line.starts_with(&format!("{expected} done, 0 failed in ")), "{line}");
+        master.program.exits(0);
+        line
+    };
+    let first = run("2", 1);
+    assert!(first.ends_with(" a second"), "{first}");
+    let second = run("0", 0);
+    assert!(second.ends_with(" s, 0.0 a second; 2 done, 0 failed in earlier runs"), "{second}");
+}
+
+#[test]
+fn a_folder_of_tasks_that_was_not_there_is_made_and_said_to_be_empty() {
+    let folder = Folder::new();
+    let tasks = folder.at("misspelt");
+    for expected in [1, 0] {
+        let results = folder.at("results");
+        let args = ["tasks", "master", "--listen", "127.0.0.1:0", "--discovery", "off", "--tasks"];
+        let more = [&tasks, "--results", &results, "--until-done"];
+        let args = [&args[..], &more].concat();
+        let (code, _, err) = run(MALHA, &args, "");
+        assert_eq!((code, err.len()), (Some(0), expected), "{err:#?}");
+        let line = format!("the folder {tasks} was not there: it is made, and there are no tasks");
+        assert!(err.iter().all(|said| said.contains(&line)), "{err:#?}");
+    }
+}

@@ -187,6 +187,13 @@ impl Wild {
     }
 }
 
+/// What a summary says that is done, by this master and those before it, if nothing has failed.
+pub fn done_in_all(line: &str) -> Option<usize> {
+    let (now, rest) = line.split_once(" done, 0 failed in ")?;
+    let before = rest.split_once("; ").map_or(Some("0"), |(_, before)| before.split(' ').next());
+    Some(now.parse::<usize>().ok()? + before?.parse::<usize>().ok()?)
+}
+
 pub fn ok() -> Value {
     json!({ "status": "OK" })
 }

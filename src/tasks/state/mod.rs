@@ -142,7 +142,16 @@ impl State {
 
     /// How many tasks there are of each kind.
     pub fn summary(&self) -> Summary {
-        self.table.summary()
+        self.table.summary(|_, _| true)
+    }
+
+    /// How many of them were what they are before it started.
+    pub fn earlier(&self) -> Summary {
+        self.table.summary(|name, status| match status {
+            Status::Done => self.setup.done.contains(name),
+            Status::Failed => self.setup.failed.contains(name),
+            Status::Waiting | Status::Leased(_) => false,
+        })
     }
 
     /// All peers by id.

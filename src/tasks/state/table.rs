@@ -102,9 +102,10 @@ impl Table {
         self.tasks.get_mut(name)
     }
 
-    pub(super) fn summary(&self) -> Summary {
+    /// How many there are of those that count.
+    pub(super) fn summary(&self, counts: impl Fn(&Name, &Status) -> bool) -> Summary {
         let mut summary = Summary::default();
-        for task in self.tasks.values() {
+        for (_, task) in self.tasks.iter().filter(|(name, task)| counts(name, &task.status)) {
             *match task.status {
                 Status::Done => &mut summary.done,
                 Status::Leased(_) => &mut summary.running,

@@ -1,14 +1,14 @@
 //! What a person types to a master, and sees of it.
 
 use crate::net::clock::Millis;
-use crate::net::screen::{Screen, Sink, visible, write_stdout};
+use crate::net::progress;
+use crate::net::screen::{Screen, visible};
 use crate::net::stop::Stop;
 use crate::tasks::protocol::Name;
 use crate::tasks::server::Watch;
 use crate::tasks::state::{State, Status, Summary};
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io;
 
 /// What one may type.
 pub const HELP: &str = "status shows how far it is; Ctrl-C ends the master";
@@ -53,7 +53,7 @@ impl Board {
         if !bar.is_hidden() {
             let template = "{wide_bar} {pos}/{len} {msg}";
             bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
-            screen.redirect(Box::new(Above(bar.clone())));
+            progress::keep_below(&screen, &bar);
         }
         (Board { news, bar, screen, last: Now::default(), first: None }, Window(news_in))
     }
@@ -106,15 +106,6 @@ impl Board {
         let ended = |now: &Now| now.tasks.done + now.tasks.failed;
         let ms = self.last.at.0.saturating_sub(first.at.0).max(1);
         ended(&self.last).saturating_sub(ended(&first)) as f64 * 1000.0 / ms as f64
-    }
-}
-
-/// Lines that do not disturb the bar below them.
-struct Above(ProgressBar);
-
-impl Sink for Above {
-    fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        self.0.suspend(|| write_stdout(text))
     }
 }
 

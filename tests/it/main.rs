@@ -85,6 +85,7 @@ mod tasks_terminal;
 mod tasks_unseen;
 mod tasks_work;
 mod tasks_zip;
+mod terminal;
 mod tidy;
 mod transcript;
 mod value;

@@ -129,7 +129,7 @@ impl SimulateArgs {
             let (config, stop) = (live::watcher(&around), is_over.clone());
             let open = |page| pages::open(scope, page, config, stop);
             let page = page.map(open).transpose()?;
-            let bar = progress::bar(plan.seconds);
+            let bar = progress::bar_below(&running.screen, plan.seconds);
             let lost = |why: &str| running.screen.line(format_args!("no broker: {why}"));
             let figures = live::run(plan, &around, &running.stop, &|| bar.inc(1), &lost);
             bar.finish_and_clear();
@@ -150,7 +150,7 @@ fn reachable(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
 
 /// The same plan by all three rules on a simulated clock. None if it was interrupted.
 fn compare(plan: &Plan, running: &Running) -> Result<Option<Columns>, Failure> {
-    let bar = progress::bar(fast::RULES.len() as u64 * plan.seconds);
+    let bar = progress::bar_below(&running.screen, fast::RULES.len() as u64 * plan.seconds);
     let columns = fast::compare(plan, &running.stop, &|| bar.inc(1));
     bar.finish_and_clear();
     columns.map_err(Failure::from_io("cannot simulate".to_owned()))

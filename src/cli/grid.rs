@@ -14,6 +14,7 @@ use crate::net::dice::{Dice, any_seed};
 use crate::net::failure::Failure;
 use crate::net::limits::LINES_MAX;
 use crate::net::lines::{self, Typed};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
 use std::fs::File;
@@ -79,6 +80,7 @@ pub fn client() -> ExitCode {
 )]
 pub(super) struct ServerArgs {
     /// Address or name at which the other server is found, or waited for
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     addr: String,
     /// Port at which the servers meet
     #[arg(value_parser = port)]
@@ -193,6 +195,7 @@ impl ServerArgs {
 )]
 pub(super) struct ClientArgs {
     /// Address or name of the server
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     addr: String,
     /// Its client port
     #[arg(value_parser = port)]
@@ -236,9 +239,7 @@ impl ClientArgs {
         }
         running.screen.finish();
         Err(match lost {
-            Lost::Io(error) => {
-                Failure { what: format!("cannot connect to {what}"), why: error.to_string() }
-            }
+            Lost::Io(error) => Failure::from_io(format!("cannot connect to {what}"))(error),
             lost => Failure { what: format!("lost {what}"), why: lost.to_string() },
         })
     }

@@ -1,5 +1,6 @@
 //! The accept loop: a seat for each connection, an answer for those who get none.
 
+use crate::net::failure;
 use crate::net::limits::{
     ACCEPT_PAUSE_MS_MAX, ACCEPT_PAUSE_MS_MIN, KNOCK_MS_MAX, REFUSALS_MAX, SEAT_LOOK_MS,
     SEAT_LOOKS_MAX, WRITE_MS_MAX,
@@ -77,7 +78,7 @@ pub fn first<T>(
     for addr in addrs {
         match bind(addr) {
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable => failure = error,
-            bound => return bound,
+            bound => return bound.map_err(|error| failure::not_bound(error, addr)),
         }
     }
     Err(failure)

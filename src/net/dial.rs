@@ -1,5 +1,6 @@
 //! Connecting to somebody, and noticing when that is ourselves.
 
+use crate::net::failure;
 use crate::net::limits::DIAL_MS_MAX;
 use crate::net::stream;
 use std::io::{self, ErrorKind, Write};
@@ -10,7 +11,8 @@ use std::time::Duration;
 /// to be found at 127.0.0.1. Looks names up, so it may take its time.
 pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    let mut addrs: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    let found = (host, port).to_socket_addrs().map_err(|error| failure::not_found(&error));
+    let mut addrs: Vec<SocketAddr> = found?.collect();
     addrs.sort_by_key(SocketAddr::is_ipv6);
     if addrs.is_empty() {
         return Err(io::Error::new(ErrorKind::NotFound, "the name has no address"));

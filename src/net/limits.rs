@@ -68,6 +68,8 @@ pub const REFUSALS_MAX: usize = 16;
 
 /// One attempt to connect. One lost SYN is repeated after 1 s, so more than that.
 pub const DIAL_MS_MAX: u64 = 2_000;
+/// The first port that one need not be root to listen at (ip(7)).
+pub const PORT_FREE_MIN: u16 = 1_024;
 
 /// How soon a connection that waits for a slow answer looks whether its other side is still
 /// there.

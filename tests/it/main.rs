@@ -43,6 +43,7 @@ mod command_state;
 mod command_stress;
 mod command_users;
 mod command_value;
+mod failure;
 mod folder;
 mod grid_bytes;
 mod grid_console;

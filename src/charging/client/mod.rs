@@ -10,7 +10,7 @@ use crate::charging::protocol::{Decoder, Malformed, Packet, encode};
 use crate::charging::roles::{Line, Role};
 use crate::net::caller::Caller;
 use crate::net::clock::{Clock, Millis};
-use crate::net::failure::Failure;
+use crate::net::failure::{Failure, because};
 use crate::net::stop::Stop;
 use crate::net::trace::Trace;
 use crate::net::wait::{self, Woken};
@@ -122,7 +122,7 @@ impl<R: Role> Play<'_, R> {
             let addrs = &self.config.broker;
             match Caller::dial(scope, addrs, decoder, AHEAD_PACKETS_MAX) {
                 Ok(broker) => self.serve(&broker),
-                Err(error) => End::Lost(error.to_string()),
+                Err(error) => End::Lost(because(&error)),
             }
         });
         let now = self.config.clock.now();

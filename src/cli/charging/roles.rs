@@ -69,8 +69,10 @@ pub(super) fn login(
 ) -> Result<Option<(String, Vec<u8>)>, Failure> {
     let (Some(user), Some(path)) = (user, password_file) else { return Ok(None) };
     let what = format!("cannot read the password from {}", path.display());
-    let text = fs::read_to_string(path).map_err(Failure::from_io(what))?;
-    let password = text.lines().next().unwrap_or_default();
+    let text = fs::read_to_string(path).map_err(Failure::from_io(what.clone()))?;
+    let Some(password) = text.lines().next().filter(|line| !line.is_empty()) else {
+        return Err(Failure { what, why: "its first line is empty".to_owned() });
+    };
     Ok(Some((user.clone(), password.as_bytes().to_vec())))
 }
 

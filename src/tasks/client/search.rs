@@ -3,6 +3,7 @@
 
 use super::Config;
 use super::link::{Answers, Link};
+use crate::net::failure::because;
 use crate::net::stop::Stop;
 use crate::tasks::discovery;
 use crate::tasks::limits::ANSWER_MS_MAX;
@@ -54,7 +55,7 @@ pub(super) fn dial<'scope>(
     let answers = Answers::new(spools.clone(), config.message_bytes_max);
     Link::dial(scope, addrs, answers).map_err(|error| {
         let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
-        format!("cannot connect to {}: {error}", addrs.join(" or "))
+        format!("cannot connect to {}: {}", addrs.join(" or "), because(&error))
     })
 }
 

@@ -4,7 +4,7 @@ use super::{
     Common, DONE, Endpoint, FAILED, Running, Seconds, count, finish, number, seconds, usage,
 };
 use crate::command::calendar::Calendar;
-use crate::command::client::Client;
+use crate::command::client::{Client, Lost};
 use crate::command::console::{self, Ended, Session};
 use crate::command::limits::{
     CLIENTS_MAX, IDLE_MS_LIMIT, IDLE_MS_MAX, STRESS_CLIENTS_MAX, STRESS_REQUESTS_MAX,
@@ -164,9 +164,20 @@ impl ClientArgs {
             }
             Ended::Lost(lost) => {
                 running.screen.finish();
-                let what = format!("no answer from {}", self.connect);
-                Err(Failure { what, why: lost.to_string() })
+                Err(self.lost(lost))
             }
+        }
+    }
+
+    fn lost(&self, lost: Lost) -> Failure {
+        let what = format!("no answer from {}", self.connect);
+        match lost {
+            Lost::Unreachable(error) => Failure::from_io(what)(error),
+            Lost::Stranger(_) => {
+                let what = format!("{} is no command server", self.connect);
+                Failure { what, why: lost.to_string() }
+            }
+            lost => Failure { what, why: lost.to_string() },
         }
     }
 
@@ -204,7 +215,10 @@ impl ClientArgs {
         let bar = progress::bar(clients * requests);
         let report = stress::run(&load, &running.stop, &bar).map_err(Failure::from_io(what()))?;
         bar.finish_and_clear();
-        running.screen.lines(report.lines());
+        // Where nobody was reached there are no figures.
+        if report.connected > 0 {
+            running.screen.lines(report.lines());
+        }
         let Some(first) = report.failures.first() else { return running.shown(DONE) };
         running.screen.finish();
         let what = format!("{} of {clients} clients failed", report.failures.len());

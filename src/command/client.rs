@@ -2,10 +2,11 @@
 
 use crate::command::frame::Piece;
 use crate::command::limits::{
-    ANSWER_MS_MAX, ANSWERS_MAX, LEAVE_MS_MAX, PAUSE_MS_MAX, PAUSE_MS_MIN,
+    ANSWER_MS_MAX, ANSWERS_MAX, LEAVE_MS_MAX, PAUSE_MS_MAX, PAUSE_MS_MIN, SHOWN_CHARS_MAX,
 };
-use crate::command::protocol::{Answer, Answers, Guarded, Request};
+use crate::command::protocol::{Answer, Answers, Guarded, Request, is_answer};
 use crate::net::caller::Caller;
+use crate::net::screen::visible;
 use crate::net::stop::Stop;
 use crate::net::trace::Trace;
 use crate::net::wait::Woken;
@@ -27,6 +28,8 @@ pub enum Lost {
     Gone,
     /// It is there and says nothing.
     Silent,
+    /// What it said is no answer of such a server.
+    Stranger(String),
     /// Stop was asked for meanwhile.
     Stopped,
 }
@@ -38,6 +41,10 @@ impl fmt::Display for Lost {
             Lost::Full => f.write_str("o servidor está cheio"),
             Lost::Gone => f.write_str("o servidor encerrou a conexão"),
             Lost::Silent => write!(f, "nenhuma resposta em {} s", ANSWER_MS_MAX / 1000),
+            Lost::Stranger(said) => {
+                let text: String = said.chars().take(SHOWN_CHARS_MAX).collect();
+                write!(f, "it said `{}`", visible(&text))
+            }
             Lost::Stopped => f.write_str("interrompido"),
         }
     }
@@ -88,6 +95,11 @@ impl<'scope, 'env> Client<'scope, 'env> {
         let parsed = Request::parse(Piece::Whole(request.as_bytes()));
         self.trace.wire(&"server", '<', &Guarded(&parsed));
         match self.exchange(request, stop, ANSWER_MS_MAX) {
+            // What a server says to other words is its own affair.
+            Ok(said) if parsed.is_known() && !is_answer(&said) => {
+                self.hang_up();
+                Err(Lost::Stranger(said))
+            }
             Ok(answer) => {
                 self.trace.wire(&"server", '>', &answer);
                 if matches!(parsed, Request::Auth(..)) && answer == Answer::Done.text() {

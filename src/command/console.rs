@@ -112,6 +112,8 @@ impl Session<'_, '_, '_> {
                     self.client.leave();
                     return course.ended(Lost::Stopped);
                 }
+                // Which it would be once more.
+                Err(lost @ Lost::Stranger(_)) => return Ended::Lost(lost),
                 Err(lost) => {
                     if let Some(ended) = self.wait_after(lost, &mut course) {
                         return ended;
@@ -213,7 +215,7 @@ impl Session<'_, '_, '_> {
         let pause = course.pause.longer();
         let head = match lost {
             Lost::Unreachable(_) | Lost::Full => "Sem conexão com",
-            Lost::Gone | Lost::Silent | Lost::Stopped => "Conexão perdida com",
+            Lost::Gone | Lost::Silent | Lost::Stranger(_) | Lost::Stopped => "Conexão perdida com",
         };
         let (server, seconds) = (self.server, pause.as_secs_f64());
         (self.say)(&format!("{head} {server}: {lost}. Nova tentativa em {seconds} s."));

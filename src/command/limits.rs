@@ -49,6 +49,8 @@ pub const LEAVE_MS_MAX: u64 = 2_000;
 pub const BEHIND_MS_MAX: u64 = 500;
 /// Answers that have arrived and nobody has asked for.
 pub const ANSWERS_MAX: usize = 16;
+/// Characters that are shown of what is no answer: a page would fill the terminal.
+pub const SHOWN_CHARS_MAX: usize = 60;
 
 /// Clients of the stress mode; each is a thread and a descriptor of ours.
 pub const STRESS_CLIENTS_MAX: usize = 10_000;

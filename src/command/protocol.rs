@@ -110,6 +110,11 @@ impl Request {
         }
     }
 
+    /// Whether it is a word of the spec, of which we know what it is answered.
+    pub fn is_known(&self) -> bool {
+        !matches!(self, Request::Unknown(_) | Request::TooLong)
+    }
+
     /// What a datagram asks. None for an answer that went astray: two servers that answer each
     /// other's errors would never end.
     pub fn parse_datagram(bytes: &[u8]) -> Option<Request> {
@@ -230,6 +235,14 @@ impl Encode<Answer> for Codec {
 
 /// `2026-11-20 14:05:09.123456`
 const TIME_BYTES: usize = 26;
+
+/// Whether a server of commands says this, ours or another's: the words may be other words, what
+/// stands before them is the spec's.
+pub fn is_answer(text: &str) -> bool {
+    let text = text.trim();
+    let heads = ["ECHO:", "TIME:", "ERROR:"];
+    text == Answer::Done.text() || heads.iter().any(|head| text.starts_with(head))
+}
 
 /// What a client hears.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use crate::command::protocol::{Answer, Answers};
 use crate::net::accept::Seats;
 use crate::net::caller::AT_ONCE;
 use crate::net::dial;
+use crate::net::failure::because;
 use crate::net::stop::Stop;
 use crate::net::stream::{Decode, Reader};
 use crate::net::threads;
@@ -13,7 +14,7 @@ use crossbeam_channel::bounded;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ pub struct Report {
     pub trips: Histogram<u64>,
     /// What went wrong, one line for each client.
     pub failures: Vec<String>,
+    /// Clients that reached the server.
+    pub connected: usize,
 }
 
 impl Report {
@@ -73,21 +76,25 @@ pub fn run(load: &Load, stop: &Stop, bar: &ProgressBar) -> io::Result<Report> {
             let shares_in = shares_in.clone();
             threads::spawn(scope, format!("s{number}"), move || {
                 let mut trips = histogram();
-                let outcome = client(number, load, stop, bar, &mut trips);
-                drop(
-                    shares_in
-                        .send((trips, outcome.err().map(|why| format!("client {number}: {why}")))),
-                );
+                let dialed = dial::dial(&load.addrs);
+                let is_connected = dialed.is_ok();
+                let outcome = dialed
+                    .map_err(|error| because(&error))
+                    .and_then(|socket| client(number, socket, load, stop, bar, &mut trips));
+                let failure = outcome.err().map(|why| format!("client {number}: {why}"));
+                drop(shares_in.send((trips, failure, is_connected)));
             })?;
         }
         Ok(())
     })?;
-    let (mut trips, mut failures) = (histogram(), Vec::new());
-    for (share, failure) in shares.try_iter() {
+    let (mut trips, mut failures, mut connected) = (histogram(), Vec::new(), 0);
+    for (share, failure, is_connected) in shares.try_iter() {
         trips.add(share).map_err(io::Error::other)?;
         failures.extend(failure);
+        connected += usize::from(is_connected);
     }
-    Ok(Report { answered: trips.len(), seconds: start.elapsed().as_secs_f64(), trips, failures })
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Report { answered: trips.len(), seconds, trips, failures, connected })
 }
 
 fn histogram() -> Histogram<u64> {
@@ -97,13 +104,13 @@ fn histogram() -> Histogram<u64> {
 /// One client from its connection to the `OK` to its `EXIT`.
 fn client(
     number: usize,
+    socket: TcpStream,
     load: &Load,
     stop: &Stop,
     bar: &ProgressBar,
     trips: &mut Histogram<u64>,
 ) -> Result<(), String> {
-    let failed = |error: io::Error| Lost::Unreachable(error).to_string();
-    let socket = Arc::new(dial::dial(&load.addrs).map_err(failed)?);
+    let socket = Arc::new(socket);
     let decoder = Patient { answers: Answers::default(), has_read: false, until: Instant::now() };
     let mut line = Line { reader: Reader::new(socket, decoder, AT_ONCE, Seats::new(0)), stop };
     for index in 0..load.requests {

@@ -210,6 +210,40 @@ fn an_answer_in_pieces_is_one_answer() {
     }
 }
 
+/// It is told once, and not asked again for half a minute.
+#[test]
+fn who_is_no_command_server_is_named_and_left() {
+    let page = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html>";
+    for said in ["ERROR(05)", page, "{\"status\":\"ERROR\"}\n", "ECHO\n", "\n"] {
+        let (listener, addr) = listen();
+        let mut client = client(addr, &["ECHO", "EXIT"]);
+        let mut server = Person::accept(&listener);
+        server.hears("ECHO");
+        server.says_bytes(said.as_bytes());
+        let (code, out, err) = client.ends();
+        assert_eq!((code, out.len()), (Some(1), 0), "{out:#?} {err:#?}");
+        let said = said.lines().next().unwrap();
+        assert_eq!(err, [format!("error: {addr} is no command server: it said `{said}`")]);
+    }
+}
+
+/// Others say it in their own words, and have words of their own.
+#[test]
+fn command_servers_of_others_are_served() {
+    let (listener, addr) = listen();
+    let told = [
+        ("ECHO", "ECHO: recebido"),
+        ("TIME", "TIME: 14:05"),
+        ("AJUDA", "ECHO, TIME, EXIT"),
+        ("AUTH ana segredo", "ERROR: sem usuários"),
+        ("EXIT", "OK"),
+    ];
+    let mut client = client(addr, &told.map(|(request, _)| request));
+    let mut server = Person::accept(&listener);
+    told.iter().for_each(|(request, answer)| answers(&mut server, request, answer));
+    succeeds(&mut client, &told.map(|(_, answer)| answer));
+}
+
 /// Connects, and is told unasked that there is no room.
 #[track_caller]
 fn refuse(listener: &TcpListener) {

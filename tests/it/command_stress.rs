@@ -159,6 +159,7 @@ fn stress_fails_where_nobody_or_no_room_is() {
         let (code, out, err) = run(MALHA, &args(&addr.to_string(), "3", "2000"), "");
         assert_eq!((code, err.len()), (Some(1), 1), "{out:#?} {err:#?}");
         assert!(err[0].starts_with("error: "), "{err:?}");
+        assert_eq!(out.is_empty(), addr == nobody, "figures of nothing: {out:#?}");
     }
 }
 

@@ -56,6 +56,7 @@ fn an_address_where_nobody_listens() {
     let addr = taken().0.local_addr().unwrap();
     let (port, addr) = (addr.port().to_string(), addr.to_string());
     fails(&["grid", "client", "127.0.0.1", &port, "show", "localmaxsensor"], REFUSED);
+    fails(&["command", "client", "--connect", &addr, "--clients", "1"], REFUSED);
     fails(&["charging", "simulate", "--broker", &addr], REFUSED);
     let tells = |args: &[&str]| {
         let mut program = Program::start(MALHA, args);

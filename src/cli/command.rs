@@ -243,6 +243,7 @@ pub(super) struct AdduserArgs {
 
 impl AdduserArgs {
     fn run(self) -> Result<u8, Failure> {
+        users::check_new(&self.users, &self.name)?;
         let password = password(&self.name)?;
         users::add(&self.users, &self.name, &password)?;
         Ok(DONE)
@@ -257,9 +258,10 @@ fn password(name: &str) -> Result<String, Failure> {
     }
     let settings = Settings::save();
     let shown = settings.clone();
-    // Ctrl-C gives the terminal back, too.
+    // Ctrl-C gives the terminal back, too, and whoever comes next a line of his own.
     let interrupted = move || {
         shown.restore();
+        let _ = io::stderr().write_all(b"\n");
         std::process::exit(i32::from(FAILED));
     };
     ctrlc::set_handler(interrupted)

@@ -10,8 +10,8 @@ use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
 use crossbeam_channel::Receiver;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Instant;
 
@@ -137,29 +137,71 @@ fn check_password(password: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether `name` could be added: nobody is to think of a password for nothing.
+pub fn check_new(path: &Path, name: &str) -> Result<(), Failure> {
+    let failed = |why| Failure { what: cannot_add(path, name), why };
+    check_name(name).map_err(failed)?;
+    let mut text = String::new();
+    let read = match OpenOptions::new().read(true).append(true).open(path) {
+        Ok(mut file) => file.read_to_string(&mut text).map(drop),
+        // It will be made, if there is a folder for it.
+        Err(error) if error.kind() == ErrorKind::NotFound => folder_of(path).metadata().map(drop),
+        Err(error) => Err(error),
+    };
+    read.map_err(Failure::from_io(cannot_add(path, name)))?;
+    check_absent(&text, name).map_err(failed)
+}
+
+fn cannot_add(path: &Path, name: &str) -> String {
+    format!("cannot add {} to {}", name.escape_debug(), path.display())
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn check_absent(text: &str, name: &str) -> Result<(), String> {
+    if Users::parse(text)?.0.contains_key(name) {
+        return Err("the name is there; remove its line to give it another".to_owned());
+    }
+    Ok(())
+}
+
 /// Adds a user to a file, which is made if it is not there, for its owner only.
 pub fn add(path: &Path, name: &str, password: &str) -> Result<(), Failure> {
-    let what = || format!("cannot add {} to {}", name.escape_debug(), path.display());
+    let what = || cannot_add(path, name);
     let failed = |why| Failure { what: what(), why };
     check_name(name).and_then(|()| check_password(password)).map_err(failed)?;
     let hash = Argon2::default().hash_password(password.as_bytes());
     let hash = hash.map_err(|error| failed(error.to_string()))?;
-    let mut file = open(path).map_err(Failure::from_io(what()))?;
+    let (mut file, is_ours) = open(path).map_err(Failure::from_io(what()))?;
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(Failure::from_io(what()))?;
-    if Users::parse(&text).map_err(failed)?.0.contains_key(name) {
-        return Err(failed("the name is there; remove its line to give it another".to_owned()));
-    }
+    check_absent(&text, name).map_err(failed)?;
     let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    append(&mut file, &format!("{newline}{name}:{hash}\n")).map_err(Failure::from_io(what()))
+    let added = append(&mut file, &format!("{newline}{name}:{hash}\n"));
+    if added.is_err() && is_ours && text.is_empty() {
+        // A file with nobody in it is none, and what can be done is done.
+        let _ = fs::remove_file(path);
+    }
+    added.map_err(Failure::from_io(what()))
 }
 
 /// The file, and nobody else's until it is closed: two who add the same name would both find it
-/// missing.
-fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    file.lock()?;
-    Ok(file)
+/// missing. And whether we have made it.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o600);
+    loop {
+        let made = options.clone().create_new(true).open(path);
+        let is_ours = made.is_ok();
+        let file = made.or_else(|_| options.clone().create(true).open(path))?;
+        file.lock()?;
+        // Who has made it may have failed, and taken it away while we waited.
+        if file.metadata()?.nlink() > 0 {
+            return Ok((file, is_ours));
+        }
+    }
 }
 
 /// All of `line`, or nothing.

@@ -32,6 +32,7 @@ mod chat_pages;
 mod chat_session;
 mod chat_state;
 mod chat_web;
+mod command_adduser;
 mod command_bytes;
 mod command_chapter;
 mod command_client;

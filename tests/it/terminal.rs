@@ -1,14 +1,22 @@
 //! What people see on a terminal, where a bar and lines share a place.
 
+use crate::chat_live::MALHA;
+use crate::harness::WAIT;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use nix::pty::{Winsize, openpty};
 use std::fs::File;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
+use std::thread::Builder;
+
+/// What a program has printed, in reads, that may wait for the test.
+const READS_MAX: usize = 100_000;
 
 /// A program on a terminal of its own, from which it reads and to which it prints all.
 pub struct OnTerminal {
     pub child: Child,
-    pub terminal: File,
+    shown: Receiver<Vec<u8>>,
+    _terminal: File,
 }
 
 impl OnTerminal {
@@ -20,14 +28,43 @@ impl OnTerminal {
         let mut command = Command::new(path);
         command.args(args).env_remove("NO_COLOR").env("TERM", "xterm");
         let child = command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
-        OnTerminal { child, terminal: File::from(pair.master) }
+        let terminal = File::from(pair.master);
+        let mut reading = terminal.try_clone().unwrap();
+        let (shown_in, shown) = bounded(READS_MAX);
+        let read = move || {
+            let mut bytes = [0; 4096];
+            // Linux says EIO when the last that had the terminal open is gone.
+            while let Ok(size) = reading.read(&mut bytes) {
+                if shown_in.send(bytes[..size].to_vec()).is_err() {
+                    return;
+                }
+            }
+        };
+        Builder::new().name("test-terminal".to_owned()).spawn(read).unwrap();
+        OnTerminal { child, shown, _terminal: terminal }
+    }
+
+    /// Waits for a text, with which what it has printed ends.
+    #[track_caller]
+    pub fn shows(&mut self, text: &str) {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(text.as_bytes()) {
+            let more = self.shown.recv_timeout(WAIT);
+            bytes.extend(more.unwrap_or_else(|_| panic!("{:?}", String::from_utf8_lossy(&bytes))));
+        }
     }
 
     /// All that it prints from here to its end.
+    #[track_caller]
     pub fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
-        // Linux says EIO when the last that had the terminal open is gone.
-        let _ = self.terminal.read_to_end(&mut bytes);
+        loop {
+            match self.shown.recv_timeout(WAIT) {
+                Ok(more) => bytes.extend(more),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it goes on after {bytes:?}"),
+            }
+        }
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
@@ -49,7 +86,7 @@ fn a_bar_does_not_mix_with_lines() {
     let args = ["charging", "simulate", "--fast", "--seconds", "5"];
     let args = [&args[..], &["--stations", "20", "--vehicles", "200"]].concat();
     for _ in 0..10 {
-        let mut simulation = OnTerminal::start(crate::chat_live::MALHA, &args);
+        let mut simulation = OnTerminal::start(MALHA, &args);
         let all = simulation.rest();
         assert!(simulation.child.wait().unwrap().success(), "{all}");
         let lines: Vec<&str> = all.lines().map(visible).collect();

@@ -93,7 +93,7 @@ impl ServerArgs {
         if !report.is_empty() {
             running.trace.warn(format_args!("{report}"));
         }
-        Ok(DONE)
+        running.shown(DONE)
     }
 }
 

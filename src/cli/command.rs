@@ -92,7 +92,7 @@ impl ServerArgs {
             calendar: Calendar::system(),
         })?;
         server.serve(&running.stop)?;
-        Ok(DONE)
+        running.shown(DONE)
     }
 }
 

@@ -172,7 +172,7 @@ impl ServerArgs {
         lines::read(console::SERVER_WORDS, &running.screen, take)
             .map_err(Failure::from_io("cannot read the console".to_owned()))?;
         let outcome = server.serve(&running.stop, &typed)?;
-        Ok(if outcome.exit == Exit::Done { DONE } else { FAILED })
+        running.shown(if outcome.exit == Exit::Done { DONE } else { FAILED })
     }
 }
 
@@ -296,14 +296,14 @@ impl PairArgs {
         let running = Running::start(self.common.trace)?;
         let [first, second] = self.configs(&running, [PEER_PORT, FIRST_PORT, SECOND_PORT])?;
         pair::run(first, second, &running.stop)?;
-        Ok(DONE)
+        running.shown(DONE)
     }
 
     fn demo(self) -> Result<u8, Failure> {
         let running = Running::start(self.common.trace)?;
         let [first, second] = self.configs(&running, [0, 0, 0])?;
         pair::demo(first, second.sensors, &running.stop)?;
-        Ok(DONE)
+        running.shown(DONE)
     }
 }
 

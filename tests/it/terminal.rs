@@ -1,10 +1,12 @@
-//! What people see on a terminal, where a bar and lines share a place.
+//! What people see: on a terminal, where a bar and lines share a place, and of an output that takes
+//! nothing.
 
 use crate::chat_live::MALHA;
+use crate::folder::Folder;
 use crate::harness::WAIT;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use nix::pty::{Winsize, openpty};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::thread::Builder;
@@ -93,5 +95,22 @@ fn a_bar_does_not_mix_with_lines() {
         assert!(lines[0].starts_with("20 stations, 200 vehicles"), "{lines:#?}\n{all:?}");
         let is_bar = |line: &&str| line.contains(['░', '█']);
         assert!(!lines.iter().any(is_bar), "{lines:#?}\n{all:?}");
+    }
+}
+
+#[test]
+fn what_could_not_be_shown_is_a_failure() {
+    let folder = Folder::new();
+    let at = folder.at("tasks");
+    for args in [
+        &["grid", "demo"][..],
+        &["tasks", "example", &at],
+        &["charging", "simulate", "--fast", "--seconds", "1"],
+    ] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ended = Command::new(MALHA).args(args).stdout(full).output().unwrap();
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{args:?}: {err}");
+        assert!(err.starts_with("error: cannot write to standard output: "), "{args:?}: {err}");
     }
 }

@@ -63,6 +63,10 @@ pub const POST_DATAGRAMS_MAX: usize = 16;
 /// as well: about 800 bytes a datagram.
 pub const RECEIVE_BYTES: usize = 8 * 1024 * 1024;
 
+/// How long a client with nobody at it looks whether there is more to say behind `/quit`. What is
+/// in a pipe is there at once; one that stays open must not hold it up.
+pub const BEHIND_MS_MAX: u64 = 500;
+
 /// How often a page is told what has changed.
 pub const PAGE_MS: u64 = 200;
 /// Lines of a conversation that a page that is opened again still shows.

@@ -6,11 +6,13 @@ use super::{
 };
 use crate::chat::client::{self, Told};
 use crate::chat::console::{self, Typed as Meant};
-use crate::chat::limits::{CLIENTS_MAX, NAME_BYTES_MAX, RATE_MAX, STATUS_MS, STATUS_MS_LIMIT};
+use crate::chat::limits::{
+    BEHIND_MS_MAX, CLIENTS_MAX, NAME_BYTES_MAX, RATE_MAX, STATUS_MS, STATUS_MS_LIMIT,
+};
 use crate::chat::pages;
 use crate::chat::protocol::Id;
 use crate::chat::server::{Config, Server};
-use crate::chat::session::Identity;
+use crate::chat::session::{Ending, Identity};
 use crate::chat::state::Setup;
 use crate::net::failure::Failure;
 use crate::net::limits::LINES_MAX;
@@ -19,6 +21,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Chat {
@@ -172,9 +175,16 @@ impl ClientArgs {
             }
         };
         let ending = client::run(&config, &wanted, &tell, &running.stop)?;
+        let is_left = matches!(ending, Ending::Left) && !running.stop.is_asked();
+        let behind = Duration::from_millis(BEHIND_MS_MAX);
+        let has_more = is_left && !lines::is_interactive() && wanted.recv_timeout(behind).is_ok();
         running.screen.finish();
         let what = format!("cannot join {server}");
         console::ending(&ending).map_err(|why| Failure { what, why })?;
+        if has_more {
+            let (what, why) = ("cannot say everything", "there is more behind /quit");
+            return Err(Failure { what: what.to_owned(), why: why.to_owned() });
+        }
         running.shown(DONE)
     }
 }

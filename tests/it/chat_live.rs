@@ -212,6 +212,16 @@ fn the_end_of_input_is_a_goodbye() {
     bia.hears(3, 0, "ID de destino não encontrado.");
 }
 
+#[test]
+fn what_stands_behind_quit_is_not_said_and_a_failure() {
+    let server = Server::start(&[]);
+    let addr = server.addr.to_string();
+    let args = ["chat", "client", "--connect", &addr, "--id", "1", "--name", "Ana"];
+    let (code, _, err) = run(MALHA, &args, "oi\n/quit\n\nainda\n");
+    assert_eq!((code, err.len()), (Some(1), 1), "{err:#?}");
+    assert_eq!(err[0], "error: cannot say everything: there is more behind /quit");
+}
+
 /// Whoever pipes lines in loses none of them, and sees what is answered to the last.
 #[test]
 fn piped_lines_are_all_said_and_answered() {

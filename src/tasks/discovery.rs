@@ -129,19 +129,18 @@ pub fn look(
     let socket = accept::first(&addrs, |addr| UdpSocket::bind(addr))?;
     socket.set_broadcast(true)?;
     let question = question(peer, socket.local_addr()?.port());
-    let mut failure = Ok(());
-    for target in targets {
-        // One network that cannot be reached does not matter if another one can.
-        if let Err(error) = socket.send_to(&question, target) {
-            failure = Err(error);
-        }
+    // One network that cannot be reached does not matter if another one can.
+    let asked: Vec<io::Result<usize>> =
+        targets.iter().map(|target| socket.send_to(&question, target)).collect();
+    if asked.iter().all(Result::is_err) {
+        asked.into_iter().collect::<io::Result<Vec<usize>>>()?;
     }
     let end = Instant::now() + Duration::from_millis(ANNOUNCE_MS);
     let mut bytes = [0; DATAGRAM_BYTES_MAX + 1];
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() || stop.is_asked() {
-            return failure.map(|()| None);
+            return Ok(None);
         }
         // Now and then it looks whether to stop.
         socket.set_read_timeout(Some(left.min(Duration::from_millis(100))))?;

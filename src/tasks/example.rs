@@ -36,9 +36,13 @@ pub fn write(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// A master may be looking: what is there is whole.
 fn zip(path: &Path, script: &str, table: &str) -> io::Result<()> {
     let part = path.with_extension("part");
-    let mut archive = Writer::create(&part, EXAMPLE_BYTES_MAX)?;
-    archive.add("main.py", &mut script.as_bytes())?;
-    archive.add("input.csv", &mut table.as_bytes())?;
-    archive.finish()?;
-    fs::rename(part, path)
+    let write = || -> io::Result<()> {
+        let mut archive = Writer::create(&part, EXAMPLE_BYTES_MAX)?;
+        archive.add("main.py", &mut script.as_bytes())?;
+        archive.add("input.csv", &mut table.as_bytes())?;
+        archive.finish()?;
+        fs::rename(&part, path)
+    };
+    // Half of it is of no use to anybody.
+    write().inspect_err(|_| drop(fs::remove_file(&part)))
 }

@@ -167,3 +167,14 @@ fn a_folder_of_tasks_that_was_not_there_is_made_and_said_to_be_empty() {
         assert!(err.iter().all(|said| said.contains(&line)), "{err:#?}");
     }
 }
+
+/// The limit on file sizes stands for the disk.
+#[test]
+fn an_example_that_finds_no_room_leaves_nothing() {
+    let folder = Folder::new();
+    let at = folder.at("tasks");
+    let script = format!("trap '' XFSZ; ulimit -f 0; exec {MALHA} tasks example {at}");
+    let (code, _, err) = run("bash", &["-c", &script], "");
+    assert_eq!((code, err.len()), (Some(1), 1), "{err:#?}");
+    assert_eq!(folder.names("tasks"), [""; 0]);
+}

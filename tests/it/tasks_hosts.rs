@@ -6,6 +6,9 @@ use crate::folder::Folder;
 use crate::harness::{Program, until_at_most};
 use crate::tasks_live::{MALHA, done_in_all, folder, results};
 use crate::tasks_zip::Zip;
+use malha::net::stop::Stop;
+use malha::tasks::discovery::look;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -143,4 +146,16 @@ fn peers_on_other_hosts_find_the_master_and_find_it_again() {
     second.exits(0);
     assert_eq!(results(&folder), names);
     assert!(kept.iter().all(|name| names.contains(name)));
+}
+
+/// As on a machine without a route to everybody: a datagram to port 0 cannot be sent.
+#[test]
+fn an_address_that_cannot_be_asked_does_not_matter_if_another_one_can() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (master, nowhere) = (socket.local_addr().unwrap(), "127.0.0.1:0".parse().unwrap());
+    let look = |targets: &[SocketAddr]| look(targets, "p", &Stop::never(), |_| true);
+    for targets in [[master, nowhere], [nowhere, master]] {
+        assert_eq!(look(&targets).unwrap(), None);
+    }
+    assert!(look(&[nowhere]).is_err());
 }

@@ -227,14 +227,16 @@ fn seconds<const MS_MAX: u64>(text: &str) -> Result<Seconds, String> {
 }
 
 /// A whole number from `MIN` to `MAX`.
-fn number<T: TryFrom<u64>, const MIN: u64, const MAX: u64>(text: &str) -> Result<T, String> {
+pub(crate) fn number<T: TryFrom<u64>, const MIN: u64, const MAX: u64>(
+    text: &str,
+) -> Result<T, String> {
     let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
     let number = number.and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| format!("not a number from {MIN} to {MAX}"))
 }
 
 /// How many of something there may be at a time, where the machine is the limit.
-fn count(text: &str) -> Result<usize, String> {
+pub(crate) fn count(text: &str) -> Result<usize, String> {
     number::<usize, 1, { u32::MAX as u64 }>(text)
 }
 

@@ -18,11 +18,10 @@ mod grid;
 #[cfg(feature = "tasks")]
 mod tasks;
 
-use crate::cli::Running;
+use crate::cli::{Running, count, number};
 use crate::net::failure::Failure;
 use crate::net::stop::Stop;
 use crate::net::trace::Level;
-use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 
@@ -74,12 +73,11 @@ pub enum Bench {
 #[derive(Debug, Clone, Copy, Args)]
 struct Effort {
     /// Rounds, of which the median counts
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = 5)]
     rounds: usize,
     /// Milliseconds that one measurement takes
     #[arg(long, value_name = "MS", default_value_t = 500)]
-    #[arg(value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    #[arg(value_parser = number::<u64, 1, { u32::MAX as u64 }>)]
     ms: u64,
 }
 

@@ -95,3 +95,12 @@ fn a_chat_under_load_ends_with_what_is_interrupted() {
     bench.prints_one("the first row", |line| line.starts_with("private message"));
     is_stopped(bench, "-TERM");
 }
+
+#[test]
+fn a_number_that_cannot_be_is_told_as_everywhere() {
+    for option in ["--rounds", "--ms"] {
+        let (code, out, err) = run(MALHA, &["bench", "chat", option, "0"], "");
+        assert_eq!((code, out.len(), err.len()), (Some(2), 0, 1), "{err:#?}");
+        assert!(err[0].contains("not a number from 1 to 4294967295"), "{err:#?}");
+    }
+}

@@ -30,18 +30,39 @@ use std::net::SocketAddr;
 pub enum Bench {
     /// Questions to a grid server, and through it to the other one
     #[cfg(feature = "grid")]
+    #[command(after_help = "Examples:\n  \
+        malha bench grid\n  \
+        malha bench grid --only REQ_LS --rounds 3\n  \
+        malha bench grid --scale --max-clients 1000\n\n\
+        Exit status: 0 done, 1 failed, 2 usage.")]
     Grid(grid::GridArgs),
     /// Requests to a command server that writes its log
     #[cfg(feature = "command")]
+    #[command(after_help = "Examples:\n  \
+        malha bench command\n  \
+        malha bench command --log /mnt/disk/bench.log\n\n\
+        Exit status: 0 done, 1 failed or stopped, 2 usage, 130 second Ctrl-C.")]
     Command(command::CommandArgs),
     /// Messages to one and to all, and where they begin to be lost
     #[cfg(feature = "chat")]
+    #[command(after_help = "Examples:\n  \
+        malha bench chat\n  \
+        malha bench chat --rounds 3 --ms 200\n\n\
+        Exit status: 0 done, 1 failed or stopped, 2 usage, 130 second Ctrl-C.")]
     Chat(chat::ChatArgs),
     /// The MQTT broker, against mosquitto
     #[cfg(feature = "charging")]
+    #[command(after_help = "Examples:\n  \
+        malha bench charging\n  \
+        malha bench charging --mosquitto /usr/local/sbin/mosquitto\n\n\
+        Exit status: 0 done, 1 failed or stopped, 2 usage, 130 second Ctrl-C.")]
     Charging(charging::ChargingArgs),
     /// Small and large tasks and results
     #[cfg(feature = "tasks")]
+    #[command(after_help = "Examples:\n  \
+        malha bench tasks\n  \
+        malha bench tasks --folder /dev/shm      in memory\n\n\
+        Exit status: 0 done, 1 failed or stopped, 2 usage, 130 second Ctrl-C.")]
     Tasks(tasks::TasksArgs),
     /// A bare thread-per-connection echo, which is what the others are compared with
     #[command(hide = true)]

@@ -36,8 +36,17 @@ pub(super) enum Grid {
     /// A client of one server
     Client(ClientArgs),
     /// Both servers in one terminal, until Ctrl-C
+    #[command(after_help = "Examples:\n  \
+        malha grid servers\n  \
+        malha grid servers --seed 7 --trace events\n\n\
+        Their clients: ./client 127.0.0.1 90100 and ./client 127.0.0.1 90200.\n\
+        Exit status: 0 done, 1 failed, 2 usage, 130 second Ctrl-C.")]
     Servers(PairArgs),
     /// Two servers, their clients and all six questions, and the end of it
+    #[command(after_help = "Examples:\n  \
+        malha grid demo\n  \
+        malha grid demo --seed 7           the same sensors each time\n\n\
+        Exit status: 0 done, 1 failed, 2 usage, 130 second Ctrl-C.")]
     Demo(PairArgs),
 }
 

@@ -41,6 +41,10 @@ pub(super) enum Tasks {
     /// A peer
     Peer(PeerArgs),
     /// Writes two small tasks into a folder
+    #[command(after_help = "Example:\n  \
+        malha tasks example tasks && malha tasks master --until-done\n\n\
+        Each is a ZIP with main.py and input.csv. What is there already stays, and is a failure.\n\
+        Exit status: 0 done, 1 failed, 2 usage, 130 second Ctrl-C.")]
     Example {
         /// The folder
         dir: PathBuf,

@@ -30,7 +30,8 @@ use std::thread;
     malha charging simulate\n  \
     malha charging simulate --web 127.0.0.1:8080 --seconds 3600\n  \
     malha charging simulate --fast\n  \
-    malha charging simulate --fast --stations 1000 --vehicles 100000 --seconds 3600\n\n\
+    malha charging simulate --fast --stations 1000 --vehicles 100000 --seconds 300\n\n\
+    The last one takes half a minute, and as much more for each 300 s.\n\
     Exit status: 0 done, 1 failed, 2 usage, 130 second Ctrl-C.")]
 pub(crate) struct SimulateArgs {
     /// Charging stations

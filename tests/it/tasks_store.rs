@@ -71,8 +71,9 @@ fn an_archive_that_nobody_wants_is_not_kept() {
     ] {
         let message = json!({ "action": action, "peer_id": id, "result_data": archive });
         let answer = peer.asks(&message);
-        assert_eq!(folder.names("results/.incoming"), Vec::<String>::new(), "{action} {id}");
-        assert!(answer.is_object());
+        assert!(answer.is_object(), "{action} {id}");
+        // The thread that stores throws it away, which nobody waits for.
+        until("no archive", || folder.names("results/.incoming").is_empty().then_some(()));
     }
     let bad = json!({ "action": "SUBMIT_RESULT", "peer_id": "p", "result_name": "a.zip",
         "result_data": format!("{archive}!") });

@@ -74,7 +74,7 @@ impl ChargingArgs {
     pub(super) fn run(self, stop: &Stop) -> Result<(), Failure> {
         let failed = || Failure::from_io("the load failed".to_owned());
         let args = ["charging", "broker", "--listen", "127.0.0.1:0"];
-        let ours = Server::start_until(stop, &args, "listening")?;
+        let ours = Server::start(stop, &args, "listening")?;
         let theirs = Mosquitto::start(&self.mosquitto, stop)?;
         table::print(
             &WIDTHS,

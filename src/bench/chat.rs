@@ -58,7 +58,7 @@ impl ChatArgs {
             for _ in 0..self.effort.rounds {
                 let chat = start(stop)?;
                 let bare = if to_all { "bare-udp-fan" } else { "bare-udp-echo" };
-                let bare = Server::start_until(stop, &["bench", bare], "listening")?;
+                let bare = Server::start(stop, &["bench", bare], "listening")?;
                 ours.push(exchange(chat.addr, clients, to_all, self.effort.ms).map_err(failed())?);
                 theirs
                     .push(exchange(bare.addr, clients, to_all, self.effort.ms).map_err(failed())?);
@@ -120,7 +120,7 @@ struct Delivery {
 
 fn start(stop: &Stop) -> Result<Server, Failure> {
     let args = ["chat", "server", "--listen", "127.0.0.1:0", "--max-rate", "1000000000"];
-    Server::start_until(stop, &args, "listening")
+    Server::start(stop, &args, "listening")
 }
 
 /// Somebody with an id.

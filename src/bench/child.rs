@@ -64,12 +64,8 @@ const TICKS_PER_S: f64 = 100.0;
 
 impl Server {
     /// Starts this program with other arguments, and waits until a line contains `until`.
-    pub(super) fn start(args: &[&str], until: &str) -> Result<Server, Failure> {
-        Server::start_until(&Stop::never(), args, until)
-    }
-
-    /// The same, ended when it is time to `stop`.
-    pub(super) fn start_until(stop: &Stop, args: &[&str], until: &str) -> Result<Server, Failure> {
+    /// Ended when it is time to `stop`.
+    pub(super) fn start(stop: &Stop, args: &[&str], until: &str) -> Result<Server, Failure> {
         let what = || format!("cannot start `malha {}`", args.join(" "));
         let failure = |error: std::io::Error| Failure::from_io(what())(error);
         let program = std::env::current_exe().map_err(failure)?;

@@ -42,8 +42,8 @@ impl CommandArgs {
         let path = log.to_string_lossy().into_owned();
         let log = Scratch::file(log).map_err(|error| no_log(&path, &error))?;
         let args = ["command", "server", "--listen", "127.0.0.1:0", "--log", &path];
-        let server = Server::start_until(stop, &args, "listening")?;
-        let echo = Server::start_until(stop, &["bench", "bare-echo"], "listening")?;
+        let server = Server::start(stop, &args, "listening")?;
+        let echo = Server::start(stop, &["bench", "bare-echo"], "listening")?;
         compare::head("against a bare echo, log on");
         let bar = progress::bar((ROWS.len() * self.effort.rounds) as u64);
         for row in &ROWS {

@@ -7,6 +7,7 @@ use super::load::{Asking, Clients};
 use super::table;
 use crate::net::failure::Failure;
 use crate::net::progress;
+use crate::net::stop::Stop;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use indicatif::ProgressBar;
@@ -53,17 +54,23 @@ const fn row(
 const HELLO: &[u8] = b"REQ_ADD\n";
 impl GridArgs {
     /// Measures and prints.
-    pub(super) fn run(self) -> Result<(), Failure> {
-        if self.scale { self.scale() } else { self.compare() }
+    pub(super) fn run(self, stop: &Stop) -> Result<(), Failure> {
+        if self.scale { self.scale(stop) } else { self.compare(stop) }
     }
 
-    fn compare(self) -> Result<(), Failure> {
-        let (first, second) = start_pair(10)?;
-        let echo = Server::start(&["bench", "bare-echo"], "listening")?;
-        let relay = Server::start(&["bench", "bare-relay", &echo.addr.to_string()], "listening")?;
+    fn compare(self, stop: &Stop) -> Result<(), Failure> {
+        let rows: Vec<&Row> = ROWS.iter().filter(|row| row.name.contains(&self.only)).collect();
+        if rows.is_empty() {
+            let what = format!("nothing is called {:?}", self.only);
+            return Err(Failure { what, why: format!("there is {:?}", ROWS[0].name) });
+        }
+        let (first, second) = start_pair(stop, 10)?;
+        let echo = Server::start(stop, &["bench", "bare-echo"], "listening")?;
+        let args = ["bench", "bare-relay", &echo.addr.to_string()];
+        let relay = Server::start(stop, &args, "listening")?;
         compare::head("against a bare echo (relayed for REQ_ES)");
-        let bar = progress::bar((ROWS.len() * self.effort.rounds) as u64);
-        for row in ROWS.iter().filter(|row| row.name.contains(&self.only)) {
+        let bar = progress::bar((rows.len() * self.effort.rounds) as u64);
+        for row in rows {
             let bare = if row.question == "REQ_ES\n" { &relay } else { &echo };
             let sides = Sides { ours: (&first, Some(&second)), hello: HELLO, bare };
             compare::compare(row, &sides, self.effort, &bar)?;
@@ -75,13 +82,13 @@ impl GridArgs {
 }
 
 /// Two servers that have found each other.
-fn start_pair(max_clients: usize) -> Result<(Server, Server), Failure> {
+fn start_pair(stop: &Stop, max_clients: usize) -> Result<(Server, Server), Failure> {
     let max = max_clients.to_string();
     let options = ["--seed", "7", "--max-clients", &max];
     let start = |peer: &str, until: &str| {
         let mut args = vec!["grid", "server", "127.0.0.1", peer, "0"];
         args.extend(options);
-        Server::start(&args, until)
+        Server::start(stop, &args, until)
     };
     let first = start("0", "No peer found")?;
     let mark = "listening for a peer on 127.0.0.1:";
@@ -114,12 +121,12 @@ struct Bare {
 const SCALE_WIDTHS: [usize; 10] = [8, 20, 20, 20, 20, 20, 8, 11, 10, 7];
 
 impl GridArgs {
-    fn scale(self) -> Result<(), Failure> {
+    fn scale(self, stop: &Stop) -> Result<(), Failure> {
         let mut sizes: Vec<usize> =
             [10, 100, 1000, 5000].map(|size: usize| size.min(self.max_clients)).to_vec();
         sizes.dedup();
-        let (server, _second) = start_pair(self.max_clients + 10)?;
-        let start = |name: &str| Server::start(&["bench", name], "listening");
+        let (server, _second) = start_pair(stop, self.max_clients + 10)?;
+        let start = |name: &str| Server::start(stop, &["bench", name], "listening");
         let bare = Bare { echo: start("bare-echo")?, asked: start("bare-asked")? };
         table::print(
             &SCALE_WIDTHS,

@@ -107,7 +107,7 @@ impl Bench {
     pub fn run(self) -> Result<u8, Failure> {
         match self {
             #[cfg(feature = "grid")]
-            Bench::Grid(args) => args.run()?,
+            Bench::Grid(args) => measure(|stop| args.run(stop))?,
             #[cfg(feature = "command")]
             Bench::Command(args) => measure(|stop| args.run(stop))?,
             #[cfg(feature = "chat")]

@@ -105,7 +105,7 @@ fn print(name: &str, measured: &[(f64, f64)], (reach, aim): (&str, &str), bar: &
 }
 
 fn start(stop: &Stop, args: &[&str]) -> io::Result<Server> {
-    Server::start_until(stop, args, "listening").map_err(io::Error::other)
+    Server::start(stop, args, "listening").map_err(io::Error::other)
 }
 
 /// A master with fresh folders that hold such tasks.

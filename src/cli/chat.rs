@@ -96,7 +96,7 @@ impl ServerArgs {
         if !report.is_empty() {
             running.trace.warn(format_args!("{report}"));
         }
-        running.shown(DONE)
+        Ok(DONE)
     }
 }
 

@@ -92,7 +92,7 @@ impl ServerArgs {
             calendar: Calendar::system(),
         })?;
         server.serve(&running.stop)?;
-        running.shown(DONE)
+        Ok(DONE)
     }
 }
 

@@ -181,7 +181,8 @@ impl ServerArgs {
         lines::read(console::SERVER_WORDS, &running.screen, take)
             .map_err(Failure::from_io("cannot read the console".to_owned()))?;
         let outcome = server.serve(&running.stop, &typed)?;
-        running.shown(if outcome.exit == Exit::Done { DONE } else { FAILED })
+        // It has served, whoever could see it (spec: Life, 4).
+        Ok(if outcome.exit == Exit::Done { DONE } else { FAILED })
     }
 }
 
@@ -305,7 +306,7 @@ impl PairArgs {
         let running = Running::start(self.common.trace)?;
         let [first, second] = self.configs(&running, [PEER_PORT, FIRST_PORT, SECOND_PORT])?;
         pair::run(first, second, &running.stop)?;
-        running.shown(DONE)
+        Ok(DONE)
     }
 
     fn demo(self) -> Result<u8, Failure> {

@@ -97,6 +97,20 @@ fn a_chat_under_load_ends_with_what_is_interrupted() {
 }
 
 #[test]
+fn the_grid_under_load_ends_with_what_is_interrupted() {
+    let mut bench = bench("grid", &["--ms", "50"]);
+    bench.prints_one("the head", |line| line.starts_with("against a bare echo"));
+    is_stopped(bench, "-TERM");
+}
+
+#[test]
+fn a_row_that_is_not_there_is_told() {
+    let (code, out, err) = run(MALHA, &["bench", "grid", "--only", "zzz"], "");
+    assert_eq!((code, out.len(), err.len()), (Some(1), 0, 1), "{out:#?} {err:#?}");
+    assert!(err[0].starts_with("error: nothing is called \"zzz\": "), "{err:#?}");
+}
+
+#[test]
 fn a_number_that_cannot_be_is_told_as_everywhere() {
     for option in ["--rounds", "--ms"] {
         let (code, out, err) = run(MALHA, &["bench", "chat", option, "0"], "");

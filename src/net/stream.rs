@@ -114,7 +114,7 @@ impl<D: Decode> Reader<D> {
         messages.extend(self.ahead.take());
         loop {
             while messages.len() < self.messages_max {
-                let Some(message) = self.decoder.next() else { break };
+                let Some(message) = self.next() else { break };
                 messages.push(message);
             }
             if self.decoder.has_news() || !messages.is_empty() {
@@ -135,6 +135,16 @@ impl<D: Decode> Reader<D> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The next message. At the end of the stream nothing more can come behind a beginning.
+    fn next(&mut self) -> Option<D::Message> {
+        self.decoder.next().or_else(|| {
+            if self.ended {
+                self.decoder.silence();
+            }
+            self.decoder.next()
+        })
     }
 
     /// Takes in what has arrived meanwhile, without waiting and no more than another read would.
@@ -186,7 +196,7 @@ impl<D: Decode> Reader<D> {
     /// Whether there is a message that was not given yet.
     pub fn has_more(&mut self) -> bool {
         if self.ahead.is_none() {
-            self.ahead = self.decoder.next();
+            self.ahead = self.next();
         }
         self.ahead.is_some()
     }

@@ -26,8 +26,8 @@ struct Habit {
     terminator: Terminator,
     /// What it makes of two questions in one `recv`.
     joined: Joined,
-    /// It knows no `REQ_EP`.
-    is_half_done: bool,
+    /// What it makes of `REQ_EP`. Where it is silent, only `REQ_ES` is asked.
+    power: Potency,
     /// It takes up to so long for an answer.
     answer_ms: u32,
     /// One time in so many it takes up to 5 s.
@@ -36,8 +36,15 @@ struct Habit {
 
 impl Habit {
     fn has_errors(self) -> bool {
-        self.joined == Joined::Error || self.is_half_done
+        self.joined == Joined::Error || self.power == Potency::Error
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Potency {
+    Known,
+    Error,
+    Silent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +141,11 @@ impl World {
     fn hears(&mut self, conn: ConnId, answers: &[Message]) {
         let Some((asked_at, queries)) = self.waiting.remove(&conn) else { return };
         assert_eq!(answers.len(), queries.len());
+        assert!(
+            self.now <= asked_at.plus(PEER_MS_MAX),
+            "asked at {asked_at}, told at {}",
+            self.now
+        );
         for (query, answer) in queries.iter().zip(answers) {
             let serial = match (query, answer) {
                 (_, Message::Error(Refusal::Malformed)) if self.habit.has_errors() => continue,
@@ -170,10 +182,11 @@ impl World {
                 Joined::Error => None,
                 Joined::Nothing => return,
             };
-            let known = |asked: &Asked| {
-                !(self.habit.is_half_done && matches!(asked.query, Query::Power(_)))
-            };
-            let outcome = outcome.filter(known);
+            let is_power = matches!(asked.query, Query::Power(_));
+            if is_power && self.habit.power == Potency::Silent {
+                return;
+            }
+            let outcome = outcome.filter(|_| !is_power || self.habit.power == Potency::Known);
             let pauses = self.habit.pauses.is_some_and(|often| self.dice.roll(often) == 0);
             let ms = self.dice.roll(if pauses { 5_000 } else { self.habit.answer_ms });
             self.busy = Some((self.now.plus(u64::from(ms)), outcome));
@@ -209,7 +222,9 @@ impl World {
         self.resting.remove(&conn);
         let kinds = [Query::Sensor(Scope::External), Query::Power(Scope::External)];
         let count = 1 + self.dice.roll(4);
-        let queries: Vec<Query> = (0..count).map(|_| kinds[self.dice.roll(2) as usize]).collect();
+        let sides = if self.habit.power == Potency::Silent { 1 } else { 2 };
+        let queries: Vec<Query> =
+            (0..count).map(|_| kinds[self.dice.roll(sides) as usize]).collect();
         let questions = queries.iter().map(|query| Message::Req(*query)).collect();
         self.waiting.insert(conn, (self.now, queries));
         self.handle(Event::ClientAsked(conn, Turn { questions, ..Turn::default() }));
@@ -240,7 +255,7 @@ fn simulate(habit: Habit) -> (usize, usize, usize) {
 const STREAM: Habit = Habit {
     terminator: Terminator::Lf,
     joined: Joined::Both,
-    is_half_done: false,
+    power: Potency::Known,
     answer_ms: 10,
     pauses: None,
 };
@@ -253,8 +268,8 @@ const ALL: [Habit; 5] = [STREAM, FIRST, ERROR, IGNORES, SILENT_ENDS];
 #[test]
 fn fast_partners_answer_all_and_lose_no_link() {
     for habit in ALL {
-        for is_half_done in [false, true] {
-            let (right, failed, cut) = simulate(Habit { is_half_done, ..habit });
+        for power in [Potency::Known, Potency::Error, Potency::Silent] {
+            let (right, failed, cut) = simulate(Habit { power, ..habit });
             assert!(right > 10_000, "only {right} answers");
             assert_eq!((failed, cut), (0, 0), "{habit:?}");
         }
@@ -265,8 +280,10 @@ fn fast_partners_answer_all_and_lose_no_link() {
 fn slow_partners_mix_nothing_up() {
     for habit in ALL {
         for answer_ms in [90, 400, 1_200, 4_000] {
-            let (right, _, _) = simulate(Habit { answer_ms, ..habit });
+            let (right, _, cut) = simulate(Habit { answer_ms, ..habit });
             assert!(right > 0, "{habit:?}: none was answered");
+            let is_lively = answer_ms < 1_000 && habit.terminator == Terminator::Nothing;
+            assert!(cut == 0 || !is_lively, "{habit:?}: it answered all the time, and was cut");
         }
     }
 }

@@ -3,9 +3,13 @@
 use crate::grid_link::check_linked;
 use crate::value::check;
 
-/// What a peer that ends its messages with a newline is asked where many wait: one question twice,
-/// in one write. Then it has shown how it reads.
+/// What a peer that ends its messages with a newline is asked where many wait, once it has answered
+/// both kinds: one question twice, in one write. Then it has shown how it reads.
 const TRIAL: &str = r"
+        a> REQ_ES
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 0: 0 (0 100))
+        a< RES_ES(external 2 sensor 0: 0 (0 100))
         a> REQ_EP
         p< REQ_EP
         p> RES_EP(external 2 potency: 1)
@@ -117,7 +121,7 @@ const GOES_ON: &str = r"
 ";
 
 /// It has missed one question, not two. Then it answers all, or one and the probe, or the probe
-/// alone, which it may not know; and the next answer is right.
+/// alone, and the next answer is right.
 #[test]
 fn who_answers_neither_in_time_has_missed_one_question() {
     let (answer, probe) =
@@ -125,7 +129,7 @@ fn who_answers_neither_in_time_has_missed_one_question() {
     for late in [
         format!("{answer}\n{answer}\np< REQ_ES\n{probe}"),
         format!("{answer}\n{probe}\np< REQ_ES"),
-        "p> ERROR(05)\np< REQ_ES".to_owned(),
+        format!("p> ERROR(05)\n{probe}\np< REQ_ES"),
         format!("{probe}\np< REQ_ES"),
     ] {
         check_linked(&format!("{TRIAL}{SILENT}{late}{GOES_ON}"));
@@ -152,8 +156,7 @@ fn who_ignores_two_questions_in_one_recv_is_asked_all_of_them_alone() {
     ));
 }
 
-/// It reads all three at once and answers once: the order is lost, and no client gets what is not
-/// its own.
+/// It reads all three at once and answers once: nobody can know what its next answer is to.
 #[test]
 fn who_pauses_before_it_reads_a_trial_loses_the_link_and_mixes_nothing_up() {
     check_linked(&format!(
@@ -162,14 +165,74 @@ fn who_pauses_before_it_reads_a_trial_loses_the_link_and_mixes_nothing_up() {
         at 4000
         a< ERROR(03)
         a> REQ_ES
-        at 6000
-        a< ERROR(03)
-        a> REQ_ES
-        at 8000
+        at 4499
+        at 4500
         a< ERROR(03)
         p ends
         prints Peer 2 disconnected"
     ));
+}
+
+/// An error may be the second answer or that to the probe; what follows tells.
+#[test]
+fn an_error_decides_nothing() {
+    let errors = "at 500\np> ERROR(05)\nat 1000\np< REQ_EP\nat 1200\np> ERROR(05)\n";
+    let probe = "p> RES_EP(external 2 potency: 8)\n";
+    let stream = r"p<< REQ_ES\nREQ_EP\nREQ_ES\nREQ_EP\n";
+    check_linked(&format!("{TRIAL}{errors}{probe}{stream}"));
+}
+
+/// Only one kind is asked: the other is asked once, alone, before anything is asked twice.
+const CHECKED: &str = r"
+        a> REQ_ES
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 0: 0 (0 100))
+        a< RES_ES(external 2 sensor 0: 0 (0 100))
+        a>> REQ_ES\nREQ_ES\nREQ_ES\nREQ_ES\n
+        p< REQ_EP
+";
+
+#[test]
+fn a_kind_that_nobody_has_asked_is_asked_before_a_trial() {
+    let twice = r"p<< REQ_ES\nREQ_ES\n";
+    check_linked(&format!("{CHECKED}p> RES_EP(external 2 potency: 8)\n{twice}"));
+}
+
+/// It may know no such question, and say so or be silent.
+#[test]
+fn who_knows_one_kind_only_is_asked_nothing_twice_and_keeps_its_link() {
+    let answer = "p> RES_ES(external 2 sensor 0: 1 (1 100))\n";
+    let told = r"a<< ".to_owned() + &r"RES_ES(external 2 sensor 0: 1 (1 100))\n".repeat(4);
+    let four = format!("p< REQ_ES\n{answer}").repeat(4);
+    for checked in ["p> ERROR(05)\n", "at 99\nat 100\n"] {
+        check_linked(&format!("{CHECKED}{checked}{four}{told}"));
+    }
+}
+
+/// It answers one of two that it has read as one; the other is asked again.
+#[test]
+fn an_answer_that_fits_only_a_later_question_shows_who_joins() {
+    check_linked(
+        r"
+        b opens
+        b> REQ_ADD
+        b< RES_ADD(2)
+        a> REQ_ES
+        b>> REQ_EP\nREQ_ES\n
+        p< REQ_ES
+        at 100
+        p< REQ_EP
+        at 150
+        p> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        at 200
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 0: 2 (2 100))
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 8)
+        b< RES_EP(external 2 potency: 8)
+        b< RES_ES(external 2 sensor 0: 2 (2 100))",
+    );
 }
 
 /// It has shown that it answers, and there is enough to gain.

@@ -303,20 +303,16 @@ impl State {
     }
 
     pub(super) fn expire_questions(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        let before = self.counters.questions_timed_out;
         while let Some(question) = self.questions.expire(now) {
             self.counters.questions_timed_out += 1;
             let (conn, word) = (question.conn.0, question.query.word());
             effects.push(Effect::Trace(format!("ev=time-out conn=c{conn} question=REQ_{word}")));
             self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
         }
-        if self.counters.questions_timed_out == before {
-            return;
-        }
         if let Phase::Up(pair) = self.link.phase
-            && self.questions.are_hopeless()
+            && let Some(why) = self.questions.hopeless(now)
         {
-            self.cut(pair, Why::Silent, effects);
+            self.cut(pair, why, effects);
         }
     }
 

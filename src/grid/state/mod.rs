@@ -267,7 +267,8 @@ impl State {
                     if self.link.is_up() {
                         let (query, since) = (*query, now);
                         let until = now.plus(self.peer_ms_max);
-                        self.questions.put(Question { conn, index, query, since, until });
+                        let sent = now;
+                        self.questions.put(Question { conn, index, query, since, sent, until });
                         missing += 1;
                     }
                     // Stands until the other server's answer takes its place.

@@ -6,7 +6,8 @@
 //! is answered, or a moment later. Where many wait, a trial (`trial.rs`) shows whether the
 //! other server reads a stream; then it is asked as fast as our clients ask.
 
-use super::trial::{Shown, Trial};
+use super::Why;
+use super::trial::{Shown, Trial, unlike};
 use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN};
 use crate::grid::protocol::Query;
 use crate::net::asked::ConnId;
@@ -26,8 +27,22 @@ pub(super) struct Question {
     pub(super) query: Query,
     /// When it was asked here.
     pub(super) since: Millis,
+    /// When it went on the link, if it has.
+    pub(super) sent: Millis,
     /// When the client is told that there is no answer.
     pub(super) until: Millis,
+}
+
+impl Question {
+    /// How long its client waits, in ms.
+    pub(super) fn patience_ms(&self) -> u64 {
+        self.since.until(self.until).as_millis() as u64
+    }
+
+    /// The other server had at least half of that time for it.
+    fn was_sent_in_time(&self) -> bool {
+        self.since.plus(self.patience_ms() / 2) >= self.sent
+    }
 }
 
 /// All that are under way. Bounded by clients × messages of a turn. All have the same time, so
@@ -44,11 +59,16 @@ pub(super) struct Questions {
     timeouts: u32,
     /// When the last of them was over.
     timed_out_at: Millis,
+    /// When the last answer came, and whether one came since that was noted.
+    heard_at: Millis,
+    has_heard: bool,
     manner: Manner,
     /// When the last one went.
     sent_at: Millis,
-    /// The other server has answered something: it is not just slow.
-    has_answered: bool,
+    /// What the other server has answered well: a question about sensors, and one about power.
+    knows: [Option<Query>; 2],
+    /// It was asked the kind that nobody had asked yet.
+    is_checked: bool,
 }
 
 /// How the other server reads.
@@ -114,33 +134,69 @@ impl Questions {
         if !may_go {
             return None;
         }
-        let question = self.waiting.pop_front()?;
+        let question = Question { sent: now, ..self.waiting.pop_front()? };
+        self.sent_at = now;
         let may_try = is_line && self.manner == Manner::Unknown && self.asked.is_empty();
-        let is_worth_it = self.waiting.len() >= TRIAL_WAITING_MIN;
-        let is_trial = may_try && is_worth_it && self.has_answered;
+        let is_worth_it = may_try && self.waiting.len() >= TRIAL_WAITING_MIN;
+        // A trial needs both kinds, and nothing is tried with what may not be known over there.
+        if is_worth_it && let Some(query) = self.unchecked() {
+            self.waiting.push_front(question);
+            self.asked.push_back(Question { conn: NOBODY, query, ..question });
+            return Some(Sent { query, is_trial: false });
+        }
+        let is_trial = is_worth_it && self.knows.iter().all(Option::is_some);
         if is_trial {
             self.manner = Manner::Trial(Trial::begin(question, now));
         } else {
             self.asked.push_back(question);
         }
-        self.sent_at = now;
         Some(Sent { query: question.query, is_trial })
+    }
+
+    /// The kind that nobody has asked yet, once, if the other one was answered well.
+    fn unchecked(&mut self) -> Option<Query> {
+        let query = match self.knows {
+            [Some(known), None] | [None, Some(known)] if !self.is_checked => unlike(known),
+            _ => return None,
+        };
+        self.is_checked = true;
+        Some(query)
     }
 
     /// The oldest question, which has now been answered. `is_good`: it is the right answer to such
     /// a question, and no error.
     pub(super) fn answered(&mut self, is_good: impl Fn(Query) -> bool) -> Answered {
+        self.has_heard = true;
         if let Manner::Trial(trial) = self.manner {
             return self.tried(trial, is_good);
         }
+        self.pass_over(&is_good);
         let Some(question) = self.asked.pop_front() else { return Answered::Nothing };
+        if is_good(question.query) {
+            self.knows[usize::from(matches!(question.query, Query::Power(_)))] =
+                Some(question.query);
+        }
         if self.given_up > 0 {
             self.given_up -= 1;
             return Answered::Late(question);
         }
         self.timeouts = 0;
-        self.has_answered = true;
         Answered::Question(question)
+    }
+
+    /// Where nobody knows how the other server reads, an answer that does not fit the oldest
+    /// question but a later one shows that those before it were joined to others, or not known.
+    /// They are asked again, one at a time.
+    fn pass_over(&mut self, is_good: &impl Fn(Query) -> bool) {
+        let fitting = self.asked.iter().position(|question| is_good(question.query));
+        let Some(count @ 1..) = fitting.filter(|_| self.manner == Manner::Unknown) else { return };
+        let passed: Vec<Question> = self.asked.drain(..count).collect();
+        let told = self.given_up.min(count);
+        self.given_up -= told;
+        for question in passed.into_iter().skip(told).rev().filter(|q| q.conn != NOBODY) {
+            self.waiting.push_front(question);
+        }
+        self.manner = Manner::Messages;
     }
 
     fn tried(&mut self, mut trial: Trial, is_good: impl Fn(Query) -> bool) -> Answered {
@@ -153,16 +209,19 @@ impl Questions {
                 self.asked.extend(probe.map(asked));
                 Manner::Stream
             }
-            Shown::Messages => {
-                trial.open().into_iter().for_each(|question| self.waiting.push_front(question));
-                Manner::Messages
-            }
+            Shown::Messages => Manner::Messages,
         };
+        if shown != Shown::Nothing {
+            trial.open().into_iter().for_each(|question| self.waiting.push_front(question));
+        }
         told.map_or(Answered::Trial, Answered::Question)
     }
 
     /// A question whose time is over.
     pub(super) fn expire(&mut self, now: Millis) -> Option<Question> {
+        if std::mem::take(&mut self.has_heard) {
+            self.heard_at = now;
+        }
         let owes = self.given_up > 0 || matches!(self.manner, Manner::Trial(..));
         if let Manner::Trial(trial) = &mut self.manner
             && let Some(question) = trial.expire(now)
@@ -173,15 +232,18 @@ impl Questions {
         while let Some(question) = self.asked.get(self.given_up).filter(|q| q.until <= now) {
             let question = *question;
             self.given_up += 1;
-            if question.conn != NOBODY {
-                self.count(now);
-                return Some(question);
+            if question.conn == NOBODY {
+                continue;
             }
+            if question.was_sent_in_time() {
+                self.count(now);
+            }
+            return Some(question);
         }
         let question = self.waiting.pop_front_if(|question| question.until <= now)?;
         // Not asked, because the other server owes an answer. If it did all the time since the
-        // last that counted, it had as long again.
-        if owes && question.since >= self.timed_out_at {
+        // last that counted, and said nothing, it had as long again.
+        if owes && question.since >= self.timed_out_at.max(self.heard_at) {
             self.count(now);
         }
         Some(question)
@@ -192,9 +254,13 @@ impl Questions {
         self.timed_out_at = now;
     }
 
-    /// So many in a row got no answer that the other server counts as gone.
-    pub(super) fn are_hopeless(&self) -> bool {
-        self.timeouts >= PEER_TIMEOUTS_MAX
+    /// Why the link must end, if it must: so many in a row got no answer that the other server
+    /// counts as gone, or nobody can know which answer comes next.
+    pub(super) fn hopeless(&self, now: Millis) -> Option<Why> {
+        if matches!(self.manner, Manner::Trial(trial) if trial.is_stuck(now)) {
+            return Some(Why::Disorder);
+        }
+        (self.timeouts >= PEER_TIMEOUTS_MAX).then_some(Why::Silent)
     }
 
     /// Takes out all whose clients still wait; what comes on a later link is not for them.

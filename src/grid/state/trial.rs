@@ -1,7 +1,8 @@
 //! Finding out whether the other server reads a stream, or takes what one `recv` gives it for one
 //! message: a question goes twice in one write. Two answers are a stream; one, if no other is to
 //! come. Who is slow may give the other when nobody expects it any more, so a question of the other
-//! kind follows then, and the kind of the next answer tells.
+//! kind follows then, the probe: how many answers come before its own tells. It is a question that
+//! the other server has answered before.
 
 use super::questions::Question;
 use crate::grid::protocol::{Query, Scope};
@@ -13,12 +14,14 @@ pub(super) struct Trial {
     pub(super) question: Question,
     /// Its client has its answer, or was told that there is none.
     is_told: bool,
-    /// One of both was answered.
-    is_half: bool,
+    /// Answers so far.
+    heard: u32,
     /// When both answers are due: early enough to ask those who wait.
     due: Millis,
     /// The question of the other kind, once it has gone.
     probe: Option<Query>,
+    /// When the probe went or the last answer came; none until it is next asked for the time.
+    last: Option<Millis>,
 }
 
 /// What is known after an answer.
@@ -36,7 +39,7 @@ impl Trial {
     /// A question that goes twice now.
     pub(super) fn begin(question: Question, now: Millis) -> Trial {
         let due = now.plus(now.until(question.until).as_millis() as u64 / 2);
-        Trial { question, is_told: false, is_half: false, due, probe: None }
+        Trial { question, is_told: false, heard: 0, due, probe: None, last: Some(now) }
     }
 
     /// The question, if its client still waits.
@@ -49,21 +52,31 @@ impl Trial {
         if self.probe.is_some() || now < self.due {
             return None;
         }
-        self.probe = Some(match self.question.query {
-            Query::Sensor(_) => Query::Power(Scope::External),
-            Query::Power(_) => Query::Sensor(Scope::External),
-        });
+        self.last = Some(now);
+        self.probe = Some(unlike(self.question.query));
         self.probe
     }
 
     pub(super) fn deadline(&self) -> Option<Millis> {
         let until = self.open().map(|question| question.until);
         let due = self.probe.is_none().then_some(self.due);
-        until.into_iter().chain(due).min()
+        until.into_iter().chain(due).chain(self.stuck_at()).min()
+    }
+
+    /// When it is known that what is missing does not come, and not what that is: two answers were
+    /// lost, or the other server had not read the first when the probe went.
+    fn stuck_at(&self) -> Option<Millis> {
+        let (last, _) = self.last.zip(self.probe.filter(|_| self.heard > 0))?;
+        Some(last.plus(self.question.patience_ms()))
+    }
+
+    pub(super) fn is_stuck(&self, now: Millis) -> bool {
+        self.stuck_at().is_some_and(|at| at <= now)
     }
 
     /// The question, once its time is over.
     pub(super) fn expire(&mut self, now: Millis) -> Option<Question> {
+        self.last.get_or_insert(now);
         let question = self.open().filter(|question| question.until <= now)?;
         self.is_told = true;
         Some(question)
@@ -72,19 +85,31 @@ impl Trial {
     /// An answer. The question, if it is for its client, and what is known now. `is_good`: it is
     /// the right answer to such a question, and no error.
     pub(super) fn heard(&mut self, is_good: impl Fn(Query) -> bool) -> (Option<Question>, Shown) {
-        let is_good_here = is_good(self.question.query);
-        let shown = match self.probe {
-            None if self.is_half => Shown::Stream(None),
-            Some(probe) if self.is_half && is_good_here => Shown::Stream(Some(probe)),
-            Some(_) if !is_good_here => Shown::Messages,
+        let is_first_kind = is_good(self.question.query);
+        let is_to_probe = self.probe.is_some_and(is_good);
+        self.heard += 1;
+        self.last = None;
+        let shown = match (self.probe, self.heard) {
+            (None, 2) => Shown::Stream(None),
+            (Some(probe), 2) if is_first_kind => Shown::Stream(Some(probe)),
+            (Some(_), ..3) if is_to_probe => Shown::Messages,
+            (Some(_), 3..) => Shown::Stream(None),
+            // An error may be the answer to any of them.
             _ => Shown::Nothing,
         };
-        self.is_half = true;
         // Who could not read both at once may have answered with an error, which is not for the
         // client while something better may come.
-        let tells = is_good_here || shown == Shown::Stream(None);
+        let tells = is_first_kind || (shown == Shown::Stream(None) && !is_to_probe);
         let told = self.open().filter(|_| tells);
         self.is_told |= tells;
         (told, shown)
+    }
+}
+
+/// A question whose answer cannot be taken for one to `query`.
+pub(super) fn unlike(query: Query) -> Query {
+    match query {
+        Query::Sensor(_) => Query::Power(Scope::External),
+        Query::Power(_) => Query::Sensor(Scope::External),
     }
 }

@@ -206,8 +206,9 @@ impl State {
             Event::ClientLeft(conn) => self.client_left(conn, &mut effects),
             Event::ClientClosed(conn) => {
                 self.client_left(conn, &mut effects);
-                // Its questions that wait are not asked any more.
-                self.open.remove(&conn);
+                if self.open.remove(&conn).is_some() {
+                    self.questions.orphan();
+                }
             }
             Event::ClientRefused => self.counters.clients_refused += 1,
             Event::PeerRefused => self.counters.guests_refused += 1,

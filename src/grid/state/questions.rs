@@ -55,6 +55,8 @@ pub(super) struct Questions {
     given_up: usize,
     /// Not yet on the link.
     waiting: VecDeque<Question>,
+    /// Some of these may be of clients that have gone.
+    has_orphans: bool,
     /// How many in a row got no answer in time.
     timeouts: u32,
     /// When the last of them was over.
@@ -111,6 +113,12 @@ impl Questions {
         self.waiting.push_back(question);
     }
 
+    /// A client has gone. Its questions are passed over when their turn comes: looking for them now
+    /// would take long where thousands go at once.
+    pub(super) fn orphan(&mut self) {
+        self.has_orphans = true;
+    }
+
     /// The next question to be put on the link. `is_line`: the other server ends its messages with
     /// a newline, so it may read streams. `is_wanted`: who asked has not gone.
     pub(super) fn send(
@@ -119,7 +127,10 @@ impl Questions {
         is_line: bool,
         is_wanted: impl Fn(ConnId) -> bool,
     ) -> Option<Sent> {
-        while self.waiting.pop_front_if(|question| !is_wanted(question.conn)).is_some() {}
+        if self.has_orphans {
+            while self.waiting.pop_front_if(|question| !is_wanted(question.conn)).is_some() {}
+            self.has_orphans = !self.waiting.is_empty();
+        }
         if let Manner::Trial(trial) = &mut self.manner {
             return trial.probe(now).map(|query| Sent { query, is_trial: false });
         }

@@ -260,16 +260,25 @@ where
             turn = back;
             if turn.last {
                 // Who reads that he has left may come again at once, and finds the seat free.
-                let leaver = self.leavers.take();
-                *self.seat = None;
+                let has_place = self.has_left || self.takes_leavers_place();
                 self.write(&turn.answers, &mut bytes)?;
-                return if leaver.is_some() { part(&self.socket) } else { Ok(()) };
+                return if has_place { part(&self.socket) } else { Ok(()) };
             }
             self.write(&turn.answers, &mut bytes)?;
             turn.questions.clear();
             turn.answers.clear();
         }
         Ok(())
+    }
+
+    /// Gives its seat back for one among the leavers, if there is one.
+    fn takes_leavers_place(&mut self) -> bool {
+        let place = self.leavers.take();
+        let has_place = place.is_some();
+        if has_place {
+            *self.seat = place;
+        }
+        has_place
     }
 
     fn write(&mut self, answers: &[A], bytes: &mut Vec<u8>) -> io::Result<()> {

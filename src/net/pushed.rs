@@ -1,6 +1,7 @@
 //! A connection on which both sides may speak at any time, as the coordinator sees it.
 //!
-//! Two threads serve it. The reader blocks on the socket and then on the inbox; the writer blocks
+//! Two threads serve it. The reader blocks on the socket, on a place for what it has read, and then
+//! on the inbox; the writer blocks
 //! on the outbox, then on the socket, and on the inbox if a frame is to be reported. The
 //! coordinator blocks on neither.
 
@@ -12,7 +13,7 @@ use crate::net::limits::{
 use crate::net::stream::{Decode, Reader, write_all_while};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,11 +107,10 @@ impl Outbox {
         }
         match self.frames.try_send(frame) {
             Ok(()) => Ok(()),
-            // The writer is gone, so the link is closing; its `Closed` event is on the way.
-            Err(TrySendError::Disconnected(_)) => Ok(()),
-            Err(TrySendError::Full(_)) => {
+            Err(error) => {
                 self.backlog.bytes.fetch_sub(size, Ordering::SeqCst);
-                Err(Slow)
+                // The writer may be gone: then the link is closing; its `Closed` event is on the way.
+                if error.is_full() { Err(Slow) } else { Ok(()) }
             }
         }
     }

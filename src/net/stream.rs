@@ -117,7 +117,7 @@ impl<D: Decode> Reader<D> {
                 let Some(message) = self.next() else { break };
                 messages.push(message);
             }
-            if self.decoder.has_news() || !messages.is_empty() {
+            if !messages.is_empty() || (!self.ended && self.decoder.has_news()) {
                 return Ok(true);
             }
             if self.ended || !may() {
@@ -125,10 +125,7 @@ impl<D: Decode> Reader<D> {
             }
             self.set_timeout()?;
             match self.receive() {
-                Ok(0) => {
-                    self.ended = true;
-                    self.decoder.silence();
-                }
+                Ok(0) => self.ended = true,
                 Ok(size) => self.decoder.feed(&self.chunk[..size]),
                 Err(error) if is_late(&error) => self.decoder.silence(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -148,8 +145,8 @@ impl<D: Decode> Reader<D> {
     }
 
     /// Takes in what has arrived meanwhile, without waiting and no more than another read would.
-    /// True if the other side has ended its stream, and not more than that was before the end; an
-    /// error if the connection is broken.
+    /// True if the other side has ended its stream, and all before the end fitted in; an error if
+    /// the connection is broken.
     pub fn look(&mut self) -> io::Result<bool> {
         // Also where there is no room to read up to it.
         if let Some(error) = self.socket.take_error()? {
@@ -162,10 +159,7 @@ impl<D: Decode> Reader<D> {
                 break Ok(self.ended);
             }
             match (&*self.socket).read(&mut self.chunk[..room]) {
-                Ok(0) => {
-                    self.ended = true;
-                    self.decoder.silence();
-                }
+                Ok(0) => self.ended = true,
                 Ok(size) => {
                     room -= size;
                     self.decoder.feed(&self.chunk[..size]);

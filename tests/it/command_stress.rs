@@ -98,9 +98,15 @@ fn stress_on_a_played_server_that_is_right_succeeds() {
 /// One that fails in this way makes it exit 1 with one line that says so.
 #[track_caller]
 fn fails(reply: Reply) {
+    fails_with(reply, "");
+}
+
+/// And that line has these words.
+#[track_caller]
+fn fails_with(reply: Reply, words: &str) {
     let (code, out, err) = stress(reply);
     assert_eq!((code, err.len()), (Some(1), 1), "{out:#?} {err:#?}");
-    assert!(err[0].starts_with("error: "), "{err:?}");
+    assert!(err[0].starts_with("error: ") && err[0].contains(words), "{err:?}");
     assert!(figures(&out)[0] < 41.0, "{out:#?}");
 }
 
@@ -130,13 +136,20 @@ fn stress_fails_where_answers_are_swapped() {
 
 #[test]
 fn stress_fails_where_the_connection_ends_in_the_middle() {
-    fails(|request, index| if index == 7 { Say::Last("") } else { Say::Text(right(request)) });
+    let ended = "o servidor encerrou a conexão";
+    fails_with(
+        |request, index| if index == 7 { Say::Last("") } else { Say::Text(right(request)) },
+        ended,
+    );
     fails(|request, index| match (request, index) {
         ("ECHO", 7 | 8) => Say::Last("ECHO: Comando rec"),
         ("TIME", 7 | 8) => Say::Last("TIME: 2026-11-20 14:0"),
         _ => Say::Text(right(request)),
     });
-    fails(|request, _| if request == "EXIT" { Say::Last("") } else { Say::Text(right(request)) });
+    fails_with(
+        |request, _| if request == "EXIT" { Say::Last("") } else { Say::Text(right(request)) },
+        ended,
+    );
 }
 
 #[test]

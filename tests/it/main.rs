@@ -53,6 +53,7 @@ mod grid_ends;
 mod grid_faults;
 mod grid_link;
 mod grid_live;
+mod grid_owed;
 mod grid_partners;
 mod grid_questions;
 mod grid_slow;

@@ -139,7 +139,13 @@ impl State {
     }
 
     /// The other server said this.
-    pub(super) fn peer_said(&mut self, pair: Pair, message: Message, effects: &mut Vec<Effect>) {
+    pub(super) fn peer_said(
+        &mut self,
+        now: Millis,
+        pair: Pair,
+        message: Message,
+        effects: &mut Vec<Effect>,
+    ) {
         match message {
             Message::Req(query) => {
                 self.tell(pair.link, self.answer_to_peer(query), effects);
@@ -169,11 +175,11 @@ impl State {
                 self.tell(pair.link, Message::Error(Refusal::PeerLimit), effects);
             }
             Message::ResSensor(..) | Message::ResPower(..) | Message::Error(_) => {
-                self.peer_answered(pair, message, effects);
+                self.peer_answered(now, pair, message, effects);
             }
             Message::Malformed(ref text) if is_answer(text) => {
                 let answer = Message::Error(Refusal::PeerNotFound);
-                self.peer_answered(pair, answer, effects);
+                self.peer_answered(now, pair, answer, effects);
             }
             other => self.complain(pair.link, &other, effects),
         }
@@ -189,9 +195,15 @@ impl State {
     }
 
     /// An answer is the answer to the oldest question; nothing else tells them apart.
-    fn peer_answered(&mut self, pair: Pair, answer: Message, effects: &mut Vec<Effect>) {
+    fn peer_answered(
+        &mut self,
+        now: Millis,
+        pair: Pair,
+        answer: Message,
+        effects: &mut Vec<Effect>,
+    ) {
         let is_good = |query| fits(query, &answer) && !matches!(answer, Message::Error(_));
-        match self.questions.answered(is_good) {
+        match self.questions.answered(now, is_good) {
             Answered::Trial => {}
             Answered::Nothing => self.counters.answers_dropped += 1,
             Answered::Question(question) if fits(question.query, &answer) => {

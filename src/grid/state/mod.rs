@@ -130,7 +130,7 @@ pub enum Why {
     Closed,
     /// It left questions in a row unanswered.
     Silent,
-    /// It answered another question than it was asked.
+    /// It answered another question than it was asked, or nobody can know which comes next.
     Disorder,
 }
 

@@ -7,9 +7,9 @@
 //! other server reads a stream; then it is asked as fast as our clients ask.
 
 use super::Why;
-use super::trial::{Shown, Trial, unlike};
+use super::trial::{Shown, Trial};
 use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN};
-use crate::grid::protocol::Query;
+use crate::grid::protocol::{Query, Scope};
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
 use std::collections::VecDeque;
@@ -61,14 +61,15 @@ pub(super) struct Questions {
     timeouts: u32,
     /// When the last of them was over.
     timed_out_at: Millis,
-    /// When the last answer came, and whether one came since that was noted.
+    /// When the last answer came.
     heard_at: Millis,
-    has_heard: bool,
     manner: Manner,
     /// When the last one went.
     sent_at: Millis,
-    /// What the other server has answered well: a question about sensors, and one about power.
-    knows: [Option<Query>; 2],
+    /// The other server has answered a question about sensors well.
+    knows_sensors: bool,
+    /// And one about power.
+    knows_power: bool,
     /// It was asked the kind that nobody had asked yet.
     is_checked: bool,
 }
@@ -104,7 +105,8 @@ pub(super) enum Answered {
     Late(Question),
     /// To nothing.
     Nothing,
-    /// To a question that went twice; its client has its answer, or waits for another.
+    /// To a question that went twice, or to the probe; its client has its answer, or waits for
+    /// another.
     Trial,
 }
 
@@ -148,14 +150,15 @@ impl Questions {
         let question = Question { sent: now, ..self.waiting.pop_front()? };
         self.sent_at = now;
         let may_try = is_line && self.manner == Manner::Unknown && self.asked.is_empty();
-        let is_worth_it = may_try && self.waiting.len() >= TRIAL_WAITING_MIN;
+        let is_worth_it =
+            may_try && self.waiting.len() >= TRIAL_WAITING_MIN && question.was_sent_in_time();
         // A trial needs both kinds, and nothing is tried with what may not be known over there.
         if is_worth_it && let Some(query) = self.unchecked() {
             self.waiting.push_front(question);
             self.asked.push_back(Question { conn: NOBODY, query, ..question });
             return Some(Sent { query, is_trial: false });
         }
-        let is_trial = is_worth_it && self.knows.iter().all(Option::is_some);
+        let is_trial = is_worth_it && self.knows_sensors && self.knows_power;
         if is_trial {
             self.manner = Manner::Trial(Trial::begin(question, now));
         } else {
@@ -166,8 +169,9 @@ impl Questions {
 
     /// The kind that nobody has asked yet, once, if the other one was answered well.
     fn unchecked(&mut self) -> Option<Query> {
-        let query = match self.knows {
-            [Some(known), None] | [None, Some(known)] if !self.is_checked => unlike(known),
+        let query = match (self.knows_sensors, self.knows_power) {
+            (true, false) if !self.is_checked => Query::Power(Scope::External),
+            (false, true) if !self.is_checked => Query::Sensor(Scope::External),
             _ => return None,
         };
         self.is_checked = true;
@@ -176,16 +180,18 @@ impl Questions {
 
     /// The oldest question, which has now been answered. `is_good`: it is the right answer to such
     /// a question, and no error.
-    pub(super) fn answered(&mut self, is_good: impl Fn(Query) -> bool) -> Answered {
-        self.has_heard = true;
+    pub(super) fn answered(&mut self, now: Millis, is_good: impl Fn(Query) -> bool) -> Answered {
+        self.heard_at = now;
         if let Manner::Trial(trial) = self.manner {
-            return self.tried(trial, is_good);
+            return self.tried(now, trial, is_good);
         }
         self.pass_over(&is_good);
         let Some(question) = self.asked.pop_front() else { return Answered::Nothing };
         if is_good(question.query) {
-            self.knows[usize::from(matches!(question.query, Query::Power(_)))] =
-                Some(question.query);
+            match question.query {
+                Query::Sensor(_) => self.knows_sensors = true,
+                Query::Power(_) => self.knows_power = true,
+            }
         }
         if self.given_up > 0 {
             self.given_up -= 1;
@@ -197,21 +203,31 @@ impl Questions {
 
     /// Where nobody knows how the other server reads, an answer that does not fit the oldest
     /// question but a later one shows that those before it were joined to others, or not known.
-    /// They are asked again, one at a time.
+    /// Those whose clients still wait are asked again, one at a time.
     fn pass_over(&mut self, is_good: &impl Fn(Query) -> bool) {
         let fitting = self.asked.iter().position(|question| is_good(question.query));
         let Some(count @ 1..) = fitting.filter(|_| self.manner == Manner::Unknown) else { return };
+        // Of those behind it nobody can know whether they were joined, too.
+        if count + 1 < self.asked.len() {
+            return;
+        }
         let passed: Vec<Question> = self.asked.drain(..count).collect();
         let told = self.given_up.min(count);
         self.given_up -= told;
         for question in passed.into_iter().skip(told).rev().filter(|q| q.conn != NOBODY) {
             self.waiting.push_front(question);
         }
+        self.has_orphans = true;
         self.manner = Manner::Messages;
     }
 
-    fn tried(&mut self, mut trial: Trial, is_good: impl Fn(Query) -> bool) -> Answered {
-        let (told, shown) = trial.heard(is_good);
+    fn tried(
+        &mut self,
+        now: Millis,
+        mut trial: Trial,
+        is_good: impl Fn(Query) -> bool,
+    ) -> Answered {
+        let (told, shown) = trial.heard(now, is_good);
         self.timeouts = 0;
         self.manner = match shown {
             Shown::Nothing => Manner::Trial(trial),
@@ -224,15 +240,13 @@ impl Questions {
         };
         if shown != Shown::Nothing {
             trial.open().into_iter().for_each(|question| self.waiting.push_front(question));
+            self.has_orphans = true;
         }
         told.map_or(Answered::Trial, Answered::Question)
     }
 
     /// A question whose time is over.
     pub(super) fn expire(&mut self, now: Millis) -> Option<Question> {
-        if std::mem::take(&mut self.has_heard) {
-            self.heard_at = now;
-        }
         let owes = self.given_up > 0 || matches!(self.manner, Manner::Trial(..));
         if let Manner::Trial(trial) = &mut self.manner
             && let Some(question) = trial.expire(now)

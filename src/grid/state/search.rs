@@ -42,10 +42,10 @@ impl State {
                     self.asked_said(now, link, message, effects);
                 }
                 Phase::Granting(granted, theirs, _) if granted == link => {
-                    self.granted_said(link, theirs, message, effects);
+                    self.granted_said(now, link, theirs, message, effects);
                 }
                 Phase::Up(pair) if pair.link == link => {
-                    self.peer_said(pair, message, effects);
+                    self.peer_said(now, pair, message, effects);
                 }
                 // What was said behind a goodbye.
                 _ => return,
@@ -178,6 +178,7 @@ impl State {
     /// The server to which we granted the link said this.
     fn granted_said(
         &mut self,
+        now: Millis,
         link: LinkId,
         theirs: u32,
         message: Message,
@@ -188,7 +189,7 @@ impl State {
                 effects.push(Effect::Say(format!("New Peer ID: {ours}")));
                 self.link_up(Pair { link, ours, theirs });
             }
-            other => self.peer_said(Pair { link, ours: 0, theirs }, other, effects),
+            other => self.peer_said(now, Pair { link, ours: 0, theirs }, other, effects),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Finding out whether the other server reads a stream, or takes what one `recv` gives it for one
-//! message: a question goes twice in one write. Two answers are a stream; one, if no other is to
-//! come. Who is slow may give the other when nobody expects it any more, so a question of the other
+//! message: a question goes twice in one write. Who answers both reads a stream; who answers once,
+//! and has no other answer to give, takes messages. Who is slow may give the other when nobody expects it any more, so a question of the other
 //! kind follows then, the probe: how many answers come before its own tells. It is a question that
 //! the other server has answered before.
 
 use super::questions::Question;
+use crate::grid::limits::SPACING_MS;
 use crate::grid::protocol::{Query, Scope};
 use crate::net::clock::Millis;
 
@@ -20,8 +21,8 @@ pub(super) struct Trial {
     due: Millis,
     /// The question of the other kind, once it has gone.
     probe: Option<Query>,
-    /// When the probe went or the last answer came; none until it is next asked for the time.
-    last: Option<Millis>,
+    /// When something last went or came.
+    last: Millis,
 }
 
 /// What is known after an answer.
@@ -38,8 +39,9 @@ pub(super) enum Shown {
 impl Trial {
     /// A question that goes twice now.
     pub(super) fn begin(question: Question, now: Millis) -> Trial {
-        let due = now.plus(now.until(question.until).as_millis() as u64 / 2);
-        Trial { question, is_told: false, heard: 0, due, probe: None, last: Some(now) }
+        let left_ms = now.until(question.until).as_millis() as u64;
+        let due = now.plus(SPACING_MS.max(left_ms / 2));
+        Trial { question, is_told: false, heard: 0, due, probe: None, last: now }
     }
 
     /// The question, if its client still waits.
@@ -52,7 +54,7 @@ impl Trial {
         if self.probe.is_some() || now < self.due {
             return None;
         }
-        self.last = Some(now);
+        self.last = now;
         self.probe = Some(unlike(self.question.query));
         self.probe
     }
@@ -66,8 +68,8 @@ impl Trial {
     /// When it is known that what is missing does not come, and not what that is: two answers were
     /// lost, or the other server had not read the first when the probe went.
     fn stuck_at(&self) -> Option<Millis> {
-        let (last, _) = self.last.zip(self.probe.filter(|_| self.heard > 0))?;
-        Some(last.plus(self.question.patience_ms()))
+        self.probe.filter(|_| self.heard > 0)?;
+        Some(self.last.plus(self.question.patience_ms()))
     }
 
     pub(super) fn is_stuck(&self, now: Millis) -> bool {
@@ -76,7 +78,6 @@ impl Trial {
 
     /// The question, once its time is over.
     pub(super) fn expire(&mut self, now: Millis) -> Option<Question> {
-        self.last.get_or_insert(now);
         let question = self.open().filter(|question| question.until <= now)?;
         self.is_told = true;
         Some(question)
@@ -84,11 +85,15 @@ impl Trial {
 
     /// An answer. The question, if it is for its client, and what is known now. `is_good`: it is
     /// the right answer to such a question, and no error.
-    pub(super) fn heard(&mut self, is_good: impl Fn(Query) -> bool) -> (Option<Question>, Shown) {
+    pub(super) fn heard(
+        &mut self,
+        now: Millis,
+        is_good: impl Fn(Query) -> bool,
+    ) -> (Option<Question>, Shown) {
         let is_first_kind = is_good(self.question.query);
         let is_to_probe = self.probe.is_some_and(is_good);
         self.heard += 1;
-        self.last = None;
+        self.last = now;
         let shown = match (self.probe, self.heard) {
             (None, 2) => Shown::Stream(None),
             (Some(probe), 2) if is_first_kind => Shown::Stream(Some(probe)),
@@ -107,7 +112,7 @@ impl Trial {
 }
 
 /// A question whose answer cannot be taken for one to `query`.
-pub(super) fn unlike(query: Query) -> Query {
+fn unlike(query: Query) -> Query {
     match query {
         Query::Sensor(_) => Query::Power(Scope::External),
         Query::Power(_) => Query::Sensor(Scope::External),

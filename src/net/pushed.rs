@@ -109,7 +109,7 @@ impl Outbox {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.backlog.bytes.fetch_sub(size, Ordering::SeqCst);
-                // The writer may be gone: then the link is closing; its `Closed` event is on the way.
+                // The writer may be gone: then the link is closing, and its `Closed` on the way.
                 if error.is_full() { Err(Slow) } else { Ok(()) }
             }
         }

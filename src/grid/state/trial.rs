@@ -1,8 +1,8 @@
 //! Finding out whether the other server reads a stream, or takes what one `recv` gives it for one
 //! message: a question goes twice in one write. Who answers both reads a stream; who answers once,
-//! and has no other answer to give, takes messages. Who is slow may give the other when nobody expects it any more, so a question of the other
-//! kind follows then, the probe: how many answers come before its own tells. It is a question that
-//! the other server has answered before.
+//! and has no other answer to give, takes messages. Who is slow may give the other when nobody
+//! expects it any more, so a question of the other kind follows then, the probe: how many answers
+//! come before its own tells. It is a question that the other server has answered before.
 
 use super::questions::Question;
 use crate::grid::limits::SPACING_MS;

@@ -238,7 +238,7 @@ fn who_asks_and_never_reads_is_cut() {
     let mut broker = Broker::start(&["--trace", "events"]);
     let mut deaf = broker.join(clean("deaf"));
     let mut other = broker.join(clean("other"));
-    let questions = [0xC0, 0].repeat(500_000);
+    let questions = [0xC0, 0].repeat(50_000);
     let mut little = [0; 4096];
     // It hangs up before all is written. What is read now and then lets the broker's writer go on,
     // which would end the connection on a busy machine before there is too much to say.

@@ -42,10 +42,9 @@ fn is_in_background() -> bool {
 }
 
 /// Returns when lines can be read: at once, or after the shell's `fg`.
-#[expect(clippy::disallowed_methods, reason = "a thread that nobody joins delays no stop")]
 fn wait_for_foreground() {
     while io::stdin().is_terminal() && is_in_background() {
-        thread::sleep(Duration::from_millis(FOREGROUND_LOOK_MS));
+        thread::park_timeout(Duration::from_millis(FOREGROUND_LOOK_MS));
     }
 }
 

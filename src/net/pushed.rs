@@ -33,15 +33,16 @@ pub struct LinkId(pub u64);
 pub enum Pushed<H> {
     /// A link was opened. Always its first event.
     Opened(LinkId, SocketAddr, Outbox),
-    /// All complete messages of one read, and the place that they take until they are handled.
-    Heard(LinkId, H, Place),
+    /// All complete messages of one read, and the place that they take until they are handled, if
+    /// there were more than that.
+    Heard(LinkId, H, Option<Place>),
     /// A frame that was to be reported is written, and all before it: its number.
     Written(LinkId, u32),
     /// Sent exactly once, however it ended, after the last that was heard.
     Closed(LinkId),
 }
 
-/// A place among the [`LINK_READS_MAX`] reads of a link that wait; given back when dropped.
+/// A place among the [`LINK_READS_MAX`] full reads of a link that wait; given back when dropped.
 #[derive(Debug)]
 pub struct Place(Receiver<()>);
 
@@ -221,10 +222,13 @@ where
         let mut messages = Vec::new();
         let (take, give_back) = bounded(LINK_READS_MAX);
         while let Ok(true) = reader.read_while(&mut messages, || known.may_read()) {
+            let is_full = messages.len() >= LINK_MESSAGES_MAX;
             let heard = reader.decoder.heard(std::mem::take(&mut messages));
             // Waits for the coordinator, or for the inbox that is dropped with all that is in it.
-            let _ = take.send(());
-            let place = Place(give_back.clone());
+            let place = is_full.then(|| {
+                let _ = take.send(());
+                Place(give_back.clone())
+            });
             if inbox.send(Pushed::Heard(link, heard, place).into()).is_err() {
                 return;
             }

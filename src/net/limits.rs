@@ -25,9 +25,9 @@ pub const TURN_MESSAGES_MAX: usize = 128;
 /// The same for a pushed link.
 pub const LINK_MESSAGES_MAX: usize = 2048;
 
-/// Reads of one pushed link with all the messages that one may give, which wait for the coordinator.
-/// With room for more of them, one who floods would put thousands of messages before each question
-/// of anybody else. Smaller reads need no room: to wait for it would keep them small.
+/// Full reads of one pushed link that wait for the coordinator: those with as many messages as one
+/// may give. With room for more of them, one who floods would put thousands of messages before each
+/// question of anybody else. Smaller reads need no room: to wait for it would keep them small.
 pub const LINK_READS_MAX: usize = 4;
 
 /// The stack of a connection's thread. Address space, not memory: only touched pages count, and

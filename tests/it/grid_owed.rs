@@ -2,11 +2,8 @@
 
 use crate::value::check;
 
-/// It takes what one `recv` brings for one message.
-#[test]
-fn a_peer_without_terminators_is_asked_one_question_at_a_time() {
-    check(
-        r"
+/// Two clients, and a peer without terminators.
+const LINKED: &str = r"
         a opens
         a> REQ_ADD
         a< RES_ADD(1)
@@ -17,6 +14,18 @@ fn a_peer_without_terminators_is_asked_one_question_at_a_time() {
         p>> REQ_ADDPEER
         p<< RES_ADDPEER(2)
         p>> RES_ADDPEER(1)
+";
+
+#[track_caller]
+fn check_linked(text: &str) {
+    check(&format!("{LINKED}{text}"));
+}
+
+/// It takes what one `recv` brings for one message.
+#[test]
+fn a_peer_without_terminators_is_asked_one_question_at_a_time() {
+    check_linked(
+        r"
         a> REQ_ES
         b> REQ_EP
         p<< REQ_ES
@@ -32,15 +41,8 @@ fn a_peer_without_terminators_is_asked_one_question_at_a_time() {
 /// Sent before the late answer has come, the next question could be read together with the first.
 #[test]
 fn a_peer_without_terminators_that_is_late_is_asked_again_once_it_has_answered() {
-    check(
+    check_linked(
         r"
-        a opens
-        a> REQ_ADD
-        a< RES_ADD(1)
-        p opens peer
-        p>> REQ_ADDPEER
-        p<< RES_ADDPEER(2)
-        p>> RES_ADDPEER(1)
         a> REQ_EP
         p<< REQ_EP
         at 2000
@@ -54,18 +56,8 @@ fn a_peer_without_terminators_that_is_late_is_asked_again_once_it_has_answered()
     );
 }
 
-/// A peer without terminators, two clients that ask together, and its answer is lost or late.
+/// Both clients ask together, and the peer's answer is lost or late.
 const OWES: &str = r"
-        a opens
-        a> REQ_ADD
-        a< RES_ADD(1)
-        b opens
-        b> REQ_ADD
-        b< RES_ADD(2)
-        p opens peer
-        p>> REQ_ADDPEER
-        p<< RES_ADDPEER(2)
-        p>> RES_ADDPEER(1)
         a> REQ_EP
         p<< REQ_EP
         at 100
@@ -79,7 +71,7 @@ const OWES: &str = r"
 /// What waited with it was never asked, so it says nothing about the peer.
 #[test]
 fn one_answer_that_is_late_ends_no_link_however_many_wait_behind_it() {
-    check(&format!(
+    check_linked(&format!(
         r"{OWES}
         at 2500
         p>> RES_EP(external 2 potency: 1)
@@ -94,7 +86,7 @@ fn one_answer_that_is_late_ends_no_link_however_many_wait_behind_it() {
 /// Nor is it asked while it owes an answer, so silence is counted by what waits all of its time.
 #[test]
 fn a_peer_that_is_asked_one_at_a_time_and_stays_silent_is_given_up() {
-    check(&format!(
+    check_linked(&format!(
         r"{OWES}
         b>> REQ_ES\nREQ_ES\n
         at 4100

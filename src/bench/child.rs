@@ -108,9 +108,19 @@ impl Server {
 
     /// Memory in use, in KiB.
     pub(super) fn resident_kib(&self) -> f64 {
+        self.status("VmRSS:")
+    }
+
+    /// Threads, the first one included; 0 once it has ended.
+    pub(super) fn threads(&self) -> usize {
+        self.status("Threads:") as usize
+    }
+
+    /// A number of proc(5), status.
+    fn status(&self, name: &str) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.pid));
         let status = status.unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0.0)
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or("");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0.0)
     }
 }

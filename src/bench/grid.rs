@@ -3,7 +3,7 @@
 use super::Effort;
 use super::child::Server;
 use super::compare::{self, Row, Sides};
-use super::load::{Asking, Clients};
+use super::load::{Asking, Clients, Outcome};
 use super::table;
 use crate::net::failure::Failure;
 use crate::net::progress;
@@ -11,7 +11,7 @@ use crate::net::stop::Stop;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use indicatif::ProgressBar;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How `malha bench grid` is called.
 #[derive(Debug, Args)]
@@ -52,6 +52,11 @@ const fn row(
 }
 
 const HELLO: &[u8] = b"REQ_ADD\n";
+/// How long the threads of clients that have left may take to end.
+const EMPTY_MS_MAX: u64 = 10_000;
+/// How often to look whether they have.
+const EMPTY_LOOK_MS: u64 = 10;
+
 impl GridArgs {
     /// Measures and prints.
     pub(super) fn run(self, stop: &Stop) -> Result<(), Failure> {
@@ -97,6 +102,18 @@ fn start_pair(stop: &Stop, max_clients: usize) -> Result<(Server, Server), Failu
     Ok((first, second))
 }
 
+/// What one server did in one round.
+struct Figures {
+    /// Answers a second to ten clients while nobody else is connected.
+    ten: f64,
+    /// The same to all of the crowd, and how long that took.
+    all: Outcome,
+    /// The same to ten of the crowd while the others are silent.
+    ten_of_them: f64,
+    connected_per_s: f64,
+    kib: f64,
+}
+
 /// Figures of one number of clients, one of each kind a round.
 #[derive(Default)]
 struct Crowd {
@@ -107,15 +124,23 @@ struct Crowd {
     echo_to_ten: Vec<f64>,
     rate: Vec<f64>,
     p99_us: Vec<f64>,
-    connected_per_s: f64,
-    kib: f64,
+    connected_per_s: Vec<f64>,
+    kib: Vec<f64>,
 }
 
-/// What a crowd is compared with: servers that do nothing with what they are told.
-struct Bare {
-    echo: Server,
+/// Who is compared: ours, and servers that do nothing with what they are told.
+struct Trio {
+    ours: Empty,
+    echo: Empty,
     /// With a coordinator.
-    asked: Server,
+    asked: Empty,
+}
+
+/// A server, and what it takes while nobody is connected.
+struct Empty {
+    server: Server,
+    threads: usize,
+    kib: f64,
 }
 
 const SCALE_WIDTHS: [usize; 10] = [8, 20, 20, 20, 20, 20, 8, 11, 10, 7];
@@ -125,9 +150,13 @@ impl GridArgs {
         let mut sizes: Vec<usize> =
             [10, 100, 1000, 5000].map(|size: usize| size.min(self.max_clients)).to_vec();
         sizes.dedup();
-        let (server, _second) = start_pair(stop, self.max_clients + 10)?;
+        let (first, _second) = start_pair(stop, self.max_clients + 10)?;
+        // Once its answer is here, all threads of the link run and can be counted.
+        Clients::connect(first.addr, 1, HELLO)?.sample(b"REQ_ES\n")?;
         let start = |name: &str| Server::start(stop, &["bench", name], "listening");
-        let bare = Bare { echo: start("bare-echo")?, asked: start("bare-asked")? };
+        let (echo, asked) = (start("bare-echo")?, start("bare-asked")?);
+        let trio =
+            Trio { ours: Empty::new(first), echo: Empty::new(echo), asked: Empty::new(asked) };
         table::print(
             &SCALE_WIDTHS,
             &[
@@ -145,7 +174,7 @@ impl GridArgs {
         );
         let bar = progress::bar((sizes.len() * self.effort.rounds) as u64);
         for size in sizes {
-            let crowd = self.crowd(&server, &bare, size, &bar)?;
+            let crowd = self.crowd(&trio, size, &bar, stop)?;
             bar.suspend(|| {
                 table::print(
                     &SCALE_WIDTHS,
@@ -157,8 +186,8 @@ impl GridArgs {
                         &table::spread(&crowd.asked_to_ten),
                         &table::spread(&crowd.echo_to_ten),
                         &format!("{:.0}", table::median(crowd.rate)),
-                        &format!("{:.0}", crowd.connected_per_s),
-                        &format!("{:.1}", crowd.kib),
+                        &format!("{:.0}", table::median(crowd.connected_per_s)),
+                        &format!("{:.1}", table::median(crowd.kib)),
                         &format!("{:.0}", table::median(crowd.p99_us)),
                     ],
                 );
@@ -170,44 +199,68 @@ impl GridArgs {
 
     fn crowd(
         &self,
-        server: &Server,
-        bare: &Bare,
+        trio: &Trio,
         size: usize,
         bar: &ProgressBar,
+        stop: &Stop,
     ) -> Result<Crowd, Failure> {
-        let before_kib = server.resident_kib();
-        let start = Instant::now();
-        let mut clients = Clients::connect(server.addr, size, HELLO)?;
-        let connected_per_s = size as f64 / start.elapsed().as_secs_f64();
-        let mut echoing = Clients::connect(bare.echo.addr, size, HELLO)?;
-        let mut asking_bare = Clients::connect(bare.asked.addr, size, HELLO)?;
-        let row = &ROWS[0];
-        let question = row.question.as_bytes().to_vec();
-        let same = Asking { answer: question.clone(), question: question.clone(), open: 1 };
-        let asking = Asking { answer: clients.sample(&question)?, question, open: 1 };
-        let mut crowd = Crowd { connected_per_s, ..Crowd::default() };
-        let rate = |clients: &mut Clients, count| {
-            clients.ask(count, &same, self.effort.ms, || ()).map(|load| load.answers_per_s)
-        };
+        let mut crowd = Crowd::default();
         for _ in 0..self.effort.rounds {
-            let all = clients.ask(size, &asking, self.effort.ms, || ())?;
-            crowd.kib = (server.resident_kib() - before_kib) / size as f64;
-            let ten_of_them = clients.ask(10.min(size), &asking, self.effort.ms, || ())?;
-            // Ten alone, on the same server, in the same round.
-            let (ten, _) = compare::measure((server, None), HELLO, row, self.effort)?;
-            crowd.to_ten.push(all.answers_per_s / ten.answers_per_s);
-            crowd.ten_of_them.push(ten_of_them.answers_per_s / ten.answers_per_s);
-            let asked = rate(&mut asking_bare, size)?;
-            let asked_ten = rate(&mut Clients::connect(bare.asked.addr, 10, HELLO)?, 10)?;
-            crowd.to_asked.push(all.answers_per_s / asked);
-            crowd.asked_to_ten.push(asked / asked_ten);
-            let echo = rate(&mut echoing, size)?;
-            let echo_ten = rate(&mut Clients::connect(bare.echo.addr, 10, HELLO)?, 10)?;
-            crowd.echo_to_ten.push(echo / echo_ten);
-            crowd.rate.push(all.answers_per_s);
-            crowd.p99_us.push(all.trips.value_at_quantile(0.99) as f64);
+            let ours = self.figures(&trio.ours, size, stop)?;
+            let asked = self.figures(&trio.asked, size, stop)?;
+            let echo = self.figures(&trio.echo, size, stop)?;
+            let rate = |figures: &Figures| figures.all.answers_per_s;
+            crowd.to_ten.push(rate(&ours) / ours.ten);
+            crowd.ten_of_them.push(ours.ten_of_them / ours.ten);
+            crowd.to_asked.push(rate(&ours) / rate(&asked));
+            crowd.asked_to_ten.push(rate(&asked) / asked.ten);
+            crowd.echo_to_ten.push(rate(&echo) / echo.ten);
+            crowd.rate.push(rate(&ours));
+            crowd.p99_us.push(ours.all.trips.value_at_quantile(0.99) as f64);
+            crowd.connected_per_s.push(ours.connected_per_s);
+            crowd.kib.push(ours.kib);
             bar.inc(1);
         }
         Ok(crowd)
+    }
+
+    /// Measures one server. Nobody is connected to another one meanwhile: thousands of threads and
+    /// sockets cost also who has nothing to do with them.
+    fn figures(&self, empty: &Empty, size: usize, stop: &Stop) -> Result<Figures, Failure> {
+        let (row, server) = (&ROWS[0], &empty.server);
+        let (ten, _) = compare::measure((server, None), HELLO, row, self.effort)?;
+        empty.again(stop)?;
+        let start = Instant::now();
+        let mut clients = Clients::connect(server.addr, size, HELLO)?;
+        let connected_per_s = size as f64 / start.elapsed().as_secs_f64();
+        let question = row.question.as_bytes().to_vec();
+        let asking = Asking { answer: clients.sample(&question)?, question, open: 1 };
+        let all = clients.ask(size, &asking, self.effort.ms, || ())?;
+        let kib = (server.resident_kib() - empty.kib) / size as f64;
+        let ten_of_them = clients.ask(10.min(size), &asking, self.effort.ms, || ())?;
+        drop(clients);
+        empty.again(stop)?;
+        let (ten, ten_of_them) = (ten.answers_per_s, ten_of_them.answers_per_s);
+        Ok(Figures { ten, all, ten_of_them, connected_per_s, kib })
+    }
+}
+
+impl Empty {
+    fn new(server: Server) -> Empty {
+        let (threads, kib) = (server.threads(), server.resident_kib());
+        Empty { server, threads, kib }
+    }
+
+    /// Waits until the threads of all who have left have ended.
+    fn again(&self, stop: &Stop) -> Result<(), Failure> {
+        let end = Instant::now() + Duration::from_millis(EMPTY_MS_MAX);
+        while self.server.threads() > self.threads {
+            if Instant::now() >= end {
+                let what = format!("clients of {} have left", self.server.addr);
+                return Err(Failure { what, why: "their threads still run".to_owned() });
+            }
+            stop.wait(Duration::from_millis(EMPTY_LOOK_MS));
+        }
+        Ok(())
     }
 }

@@ -25,10 +25,13 @@ pub const TURN_MESSAGES_MAX: usize = 128;
 /// The same for a pushed link.
 pub const LINK_MESSAGES_MAX: usize = 2048;
 
-/// Full reads of one pushed link that wait for the coordinator: those with as many messages as one
-/// may give. With room for more of them, one who floods would put thousands of messages before each
-/// question of anybody else. Smaller reads need no room: to wait for it would keep them small.
-pub const LINK_READS_MAX: usize = 4;
+/// Messages of one pushed link that take one place among those that wait for the coordinator. The
+/// last place of a read may be taken by fewer.
+pub const LINK_PLACE_MESSAGES: usize = 64;
+/// Places of one pushed link: four times what one read may give. With room for more, one who floods
+/// would put thousands of messages before each question of anybody else; with less, reads of few
+/// messages would wait for each other, and that would keep them small.
+pub const LINK_PLACES_MAX: usize = 4 * LINK_MESSAGES_MAX / LINK_PLACE_MESSAGES;
 
 /// The stack of a connection's thread. Address space, not memory: only touched pages count, and
 /// about three are. A panic with `RUST_BACKTRACE=1` needs most of it.
@@ -117,7 +120,7 @@ pub const MAPS_RESERVE: usize = 1_000;
 /// gates, links, files, and the refusals of two listeners, leavers.
 pub const DESCRIPTORS_RESERVE: usize = 32 + 2 * REFUSALS_MAX + LEAVERS_MAX;
 
-/// The last part of a thread's name that Linux keeps; it drops the rest without a word.
+/// What Linux keeps of a thread's name; it drops the rest without a word.
 pub const THREAD_NAME_BYTES_MAX: usize = 15;
 
 const _: () = assert!(ACCEPT_PAUSE_MS_MIN < ACCEPT_PAUSE_MS_MAX);

@@ -1,14 +1,13 @@
 //! A connection on which both sides may speak at any time, as the coordinator sees it.
 //!
-//! Two threads serve it. The reader blocks on the socket, on a place for what it has read, and then
-//! on the inbox; the writer blocks
-//! on the outbox, then on the socket, and on the inbox if a frame is to be reported. The
-//! coordinator blocks on neither.
+//! Two threads serve it. The reader blocks on the socket, on places for what it has read, and then
+//! on the inbox; the writer on the outbox, then on the socket, and on the inbox if a frame is to be
+//! reported. The coordinator blocks on neither.
 
 use crate::net::accept::Seats;
 use crate::net::limits::{
-    LINK_MESSAGES_MAX, LINK_READ_BYTES_MAX, LINK_READS_MAX, PART_MS_MAX, PARTED_MS_MAX,
-    WRITE_BYTES_MAX, WRITE_LOOK_MS,
+    LINK_MESSAGES_MAX, LINK_PLACE_MESSAGES, LINK_PLACES_MAX, LINK_READ_BYTES_MAX, PART_MS_MAX,
+    PARTED_MS_MAX, WRITE_BYTES_MAX, WRITE_LOOK_MS,
 };
 use crate::net::stream::{Decode, Reader, write_all_while};
 use crate::net::threads::{self, Finally};
@@ -33,22 +32,35 @@ pub struct LinkId(pub u64);
 pub enum Pushed<H> {
     /// A link was opened. Always its first event.
     Opened(LinkId, SocketAddr, Outbox),
-    /// All complete messages of one read, and the place that they take until they are handled, if
-    /// there were more than that.
-    Heard(LinkId, H, Option<Place>),
+    /// The complete messages of one read, and the places that they take until they are handled.
+    Heard(LinkId, H, Places),
     /// A frame that was to be reported is written, and all before it: its number.
     Written(LinkId, u32),
     /// Sent exactly once, however it ended, after the last that was heard.
     Closed(LinkId),
 }
 
-/// A place among the [`LINK_READS_MAX`] full reads of a link that wait; given back when dropped.
+/// Some of the [`LINK_PLACES_MAX`] places of a link; given back when dropped.
 #[derive(Debug)]
-pub struct Place(Receiver<()>);
+pub struct Places(usize, Receiver<()>);
 
-impl Drop for Place {
+impl Places {
+    /// Places for so many messages, once they are free.
+    fn take(messages: usize, (take, give_back): &(Sender<()>, Receiver<()>)) -> Places {
+        let count = messages.div_ceil(LINK_PLACE_MESSAGES);
+        for _ in 0..count {
+            // We have the other end, too.
+            let _ = take.send(());
+        }
+        Places(count, give_back.clone())
+    }
+}
+
+impl Drop for Places {
     fn drop(&mut self) {
-        let _ = self.0.try_recv();
+        for _ in 0..self.0 {
+            let _ = self.1.try_recv();
+        }
     }
 }
 
@@ -220,16 +232,12 @@ where
         let _closed = Finally(|| drop(inbox.send(Pushed::Closed(link).into())));
         let mut reader = Reader::new(read_from, decoder, AT_ONCE, yielders);
         let mut messages = Vec::new();
-        let (take, give_back) = bounded(LINK_READS_MAX);
+        let places = bounded(LINK_PLACES_MAX);
         while let Ok(true) = reader.read_while(&mut messages, || known.may_read()) {
-            let is_full = messages.len() >= LINK_MESSAGES_MAX;
-            let heard = reader.decoder.heard(std::mem::take(&mut messages));
             // Waits for the coordinator, or for the inbox that is dropped with all that is in it.
-            let place = is_full.then(|| {
-                let _ = take.send(());
-                Place(give_back.clone())
-            });
-            if inbox.send(Pushed::Heard(link, heard, place).into()).is_err() {
+            let taken = Places::take(messages.len(), &places);
+            let heard = reader.decoder.heard(std::mem::take(&mut messages));
+            if inbox.send(Pushed::Heard(link, heard, taken).into()).is_err() {
                 return;
             }
         }

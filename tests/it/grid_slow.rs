@@ -74,13 +74,24 @@ fn a_server_that_asks_much_and_reads_all_of_it_is_not_cut() {
 /// What is shortest on the wire is longest in memory, and each is answered.
 #[test]
 fn a_server_that_floods_nonsense_delays_no_client() {
+    floods_with("x\n");
+}
+
+/// So long that fewer of them come in one read than one may give.
+#[test]
+fn a_server_that_floods_longer_nonsense_delays_no_client() {
+    floods_with(&format!("{}\n", "x".repeat(40)));
+}
+
+fn floods_with(line: &str) {
     let server = Server::start(&[]);
     let (mut client, _) = Person::join(server.clients);
     let peer = Person::link(server.peers);
     let (mut writes, mut reads) = (peer.socket.try_clone().unwrap(), &peer.socket);
     let heard = AtomicUsize::new(0);
     thread::scope(|scope| {
-        scope.spawn(move || while writes.write_all("x\n".repeat(BLOCK).as_bytes()).is_ok() {});
+        let block = line.repeat(BLOCK);
+        scope.spawn(move || while writes.write_all(block.as_bytes()).is_ok() {});
         scope.spawn(|| {
             while let Ok(size @ 1..) = reads.read(&mut [0; 65_536]) {
                 heard.fetch_add(size, Ordering::SeqCst);

@@ -2,10 +2,10 @@
 //! (spec: Tolerant input). Opens no socket and reads no clock: it says how much silence it needs.
 //!
 //! What stands between messages (terminators, blanks, stray parentheses, the bare number with
-//! which some clients acknowledge) is skipped. A message begins with a keyword of its port; no
-//! keyword is the beginning of another. One without payload is complete with its keyword, one
-//! with a payload at the `)` behind its last number; else a terminator, the next keyword or
-//! silence ends it. What begins with no keyword is unknown up to its terminator or silence.
+//! which some clients acknowledge) is skipped. A message begins with a keyword of its port. One
+//! without payload is the beginning of no other, so it is complete with its keyword; one with a
+//! payload at the `)` behind its last number; else a terminator, the next keyword or silence ends
+//! it. What begins with no keyword is unknown up to its terminator or silence.
 
 use crate::grid::keywords::{Found, Keyword, Port};
 use crate::grid::limits::{MESSAGE_BYTES_MAX, NUMBERS_MAX, SILENCE_MS, UNCLOSED_MS};
@@ -283,10 +283,10 @@ fn scan(port: Port, bytes: &[u8]) -> Scan {
 }
 
 /// Whether a keyword goes on as another word, with `rest`: `REQ_ADDPEER` on the client port is not
-/// `REQ_ADD`. A letter may also begin the next message.
+/// `REQ_ADD`. A letter with which keywords begin is that of the next message, known or not.
 fn is_longer_word(port: Port, rest: &[u8]) -> bool {
     rest.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
-        && matches!(port.find(rest), Found::Nothing)
+        && matches!(port.find(&rest[..1]), Found::Nothing)
 }
 
 fn scan_unknown(bytes: &[u8]) -> Scan {

@@ -35,6 +35,8 @@ fn a_keyword_that_goes_on_is_another_word() {
     reads(Port::Clients, &["REQ_ADDPEER\n"], &["?REQ_ADDPEER"]);
     reads(Port::Clients, &["REQ_LS_\n"], &["?REQ_LS_"]);
     reads(Port::Peers, &["REQ_ESREQ_EP"], &["REQ_ES", "REQ_EP"]);
+    reads(Port::Clients, &["REQ_LSREQ_XX"], &["REQ_LS", "?REQ_XX"]);
+    reads(Port::Clients, &["REQ_LSREQ_", "XX\0"], &["REQ_LS", "?REQ_XX"]);
 }
 
 /// Until then it may go on: `REQ_DC(1` may be the beginning of `REQ_DC(12)`.

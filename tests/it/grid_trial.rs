@@ -208,6 +208,16 @@ fn who_knows_one_kind_only_is_asked_nothing_twice_and_keeps_its_link() {
     }
 }
 
+/// With two behind what it does not know, its answer would not tell for which of them it is.
+#[test]
+fn who_knows_one_kind_only_and_is_slow_keeps_its_link() {
+    let answer = "p> RES_ES(external 2 sensor 0: 1 (1 100))\n";
+    let told = r"a<< ".to_owned() + &r"RES_ES(external 2 sensor 0: 1 (1 100))\n".repeat(4);
+    let slow = format!("at 100\np< REQ_ES\nat 200\nat 250\n{answer}");
+    let rest = format!("p< REQ_ES\n{answer}").repeat(3);
+    check_linked(&format!("{CHECKED}{slow}{rest}{told}"));
+}
+
 /// Two were joined behind one answer: which of them comes next, nobody can know.
 #[test]
 fn an_answer_that_fits_one_in_the_middle_ends_the_link() {

@@ -139,7 +139,8 @@ impl Questions {
         let may_go = match self.manner {
             Manner::Stream if is_line => true,
             Manner::Unknown if is_line => {
-                self.asked.len() == self.given_up || self.sent_at.plus(SPACING_MS) <= now
+                self.asked.len() == self.given_up
+                    || (!self.is_doubtful() && self.sent_at.plus(SPACING_MS) <= now)
             }
             // One that is late could read this together with the one that it owes.
             _ => self.asked.is_empty(),
@@ -165,6 +166,12 @@ impl Questions {
             self.asked.push_back(question);
         }
         Some(Sent { query: question.query, is_trial })
+    }
+
+    /// One went behind a question that may not be known over there. With another behind that, an
+    /// answer would not tell which of the two it is for.
+    fn is_doubtful(&self) -> bool {
+        self.asked.len() > 1 && self.asked.front().is_some_and(|first| first.conn == NOBODY)
     }
 
     /// The kind that nobody has asked yet, once, if the other one was answered well.
@@ -307,7 +314,9 @@ impl Questions {
         let waiting = self.waiting.front().map(|question| question.until);
         let next = match self.manner {
             Manner::Trial(trial) => trial.deadline(),
-            Manner::Unknown if is_line => waiting.map(|_| self.sent_at.plus(SPACING_MS)),
+            Manner::Unknown if is_line && !self.is_doubtful() => {
+                waiting.map(|_| self.sent_at.plus(SPACING_MS))
+            }
             _ => None,
         };
         [asked, waiting, next].into_iter().flatten().min()

@@ -286,6 +286,36 @@ fn who_leaves_gives_all_turns_back_that_wait() {
     );
 }
 
+/// What came behind the goodbye would be read by nobody, and a refusal of the goodbye be taken for
+/// its answer.
+#[test]
+fn who_leaves_asks_nothing_more() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p< REQ_ES
+        c opens
+        c> REQ_ADD
+        c< RES_ADD(2)
+        c> REQ_ES
+        types kill
+        p< REQ_DCPEER(1)
+        b opens
+        b> REQ_ADD
+        b< RES_ADD(3)
+        b> REQ_EP
+        b< ERROR(03)
+        c< ERROR(03)
+        p> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        p> ERROR(03)
+        prints Peer not found
+        prints Peer 2 disconnected
+        exits 0
+    ",
+    );
+}
+
 /// The goodbye and the questions before it are over at the same moment.
 #[test]
 fn a_link_that_is_hopeless_while_leaving_ends_once() {

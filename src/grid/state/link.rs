@@ -94,6 +94,11 @@ impl Link {
         matches!(self.phase, Phase::Up(_))
     }
 
+    /// Whether there is somebody to ask, who was not told that we leave.
+    pub(super) fn may_ask(&self) -> bool {
+        self.is_up() && self.leaving.is_none()
+    }
+
     /// The identifier of our own network; 0 without a link.
     pub(super) fn own_id(&self) -> u32 {
         if let Phase::Up(pair) = self.phase { pair.ours } else { 0 }
@@ -302,6 +307,11 @@ impl State {
     pub(super) fn forward(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let Phase::Up(pair) = self.link.phase else { return };
         let is_line = self.link.terminator.is_line();
+        if self.link.leaving.is_some() {
+            for question in self.questions.give_up_waiting() {
+                self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
+            }
+        }
         let is_wanted = |conn| self.open.contains_key(&conn);
         while let Some(Sent { query, is_trial }) = self.questions.send(now, is_line, is_wanted) {
             let asked = match query {

@@ -265,7 +265,7 @@ impl State {
                 }
                 Message::Req(query) if !query.is_forwarded() => self.answer_locally(*query),
                 Message::Req(query) => {
-                    if self.link.is_up() {
+                    if self.link.may_ask() {
                         let (query, since) = (*query, now);
                         let until = now.plus(self.peer_ms_max);
                         let sent = now;

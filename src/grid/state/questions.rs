@@ -309,6 +309,11 @@ impl Questions {
             .collect()
     }
 
+    /// Takes out all that did not go on the link.
+    pub(super) fn give_up_waiting(&mut self) -> VecDeque<Question> {
+        std::mem::take(&mut self.waiting)
+    }
+
     pub(super) fn deadline(&self, is_line: bool) -> Option<Millis> {
         let asked = self.asked.get(self.given_up).map(|question| question.until);
         let waiting = self.waiting.front().map(|question| question.until);

@@ -1,6 +1,13 @@
 //! A server that is asked one question at a time, and owes an answer; on the value alone.
 
-use crate::value::check;
+use crate::value::{SENSORS, check};
+use malha::grid::decode::Heard;
+use malha::grid::limits::PEER_MS_MAX;
+use malha::grid::protocol::{Message, Query, Reading, Scope, Terminator};
+use malha::grid::state::{Effect, Event, Setup, Side, State, Turn};
+use malha::net::asked::ConnId;
+use malha::net::clock::Millis;
+use malha::net::pushed::LinkId;
 
 /// Two clients, and a peer without terminators.
 const LINKED: &str = r"
@@ -99,4 +106,34 @@ fn a_peer_that_is_asked_one_at_a_time_and_stays_silent_is_given_up() {
         prints Peer 2 disconnected
     "
     ));
+}
+
+/// It may take what one `recv` brings for one message also if it ends its own with a newline.
+#[test]
+fn an_answer_and_a_question_share_no_write_with_who_was_not_seen_to_read_both() {
+    let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
+    let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: false });
+    let (link, conn) = (LinkId(1), ConnId(1));
+    let heard = |messages| Event::PeerHeard(link, Heard { messages, terminator: Terminator::Lf });
+    let (sensor, power) = (Query::Sensor(Scope::External), Query::Power(Scope::External));
+    let questions = vec![Message::ReqAdd, Message::Req(sensor), Message::Req(power)];
+    let mut happens = |event| state.handle(Millis(0), event);
+    happens(Event::Listening);
+    happens(Event::PeerOpened(link, Side::Accepted));
+    happens(heard(vec![Message::ReqAddPeer, Message::ResAddPeer(1)]));
+    happens(Event::ClientOpened(conn, "127.0.0.1:1".parse().unwrap()));
+    happens(Event::ClientAsked(conn, Turn { questions, ..Turn::default() }));
+    let reading = Reading { network: 2, sensor: 0, useful: 1, power: 1, efficiency: 100 };
+    let answer = Message::ResSensor(Scope::External, reading);
+    let effects = happens(heard(vec![answer, Message::Req(sensor)]));
+    let is_kept_apart = matches!(
+        &effects[..],
+        [
+            Effect::Tell(_, Message::ResSensor(..), _),
+            Effect::Apart(_),
+            Effect::Tell(_, Message::Req(_), _),
+            Effect::Apart(_)
+        ]
+    );
+    assert!(is_kept_apart, "{effects:?}");
 }

@@ -1,14 +1,15 @@
 //! The thread that owns the state: events in, effects out. It never waits but for its inbox.
 
 use crate::grid::decode::Heard;
-use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX, LINKS_MAX, PENDING_BYTES_MAX};
+use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX, LINKS_MAX};
 use crate::grid::protocol::{Message, Terminator, Writer};
 use crate::grid::server::input::{self, Input};
+use crate::grid::server::partner::Partner;
 use crate::grid::server::{Config, Outcome};
 use crate::grid::state::{Command, Counters, Effect, Event, Exit, Side, State, Turn};
 use crate::net::accept::{self, Gate};
 use crate::net::asked::{Asked, Asker, ConnId};
-use crate::net::pushed::{Frame, LinkId, Outbox, Pushed};
+use crate::net::pushed::{LinkId, Pushed};
 use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
 use crate::net::wait::{Inbox, Woken};
@@ -20,14 +21,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Scope;
-
-/// The other end of a link.
-struct Partner {
-    outbox: Outbox,
-    /// What is sent when no more events wait.
-    pending: Vec<u8>,
-    writer: Writer,
-}
 
 /// The state and all that belongs to it.
 ///
@@ -150,12 +143,12 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         match input {
             Input::Client(asked) => self.take_client(asked),
             Input::Peer(pushed) => self.take_peer(pushed),
-            Input::PeerRefused(addr) => {
+            Input::GuestRefused(addr) => {
                 let trace = &self.config.trace;
                 trace.event(format_args!(
                     "ev=refuse addr={addr} why=link-limit open={LINKS_MAX}/{LINKS_MAX}"
                 ));
-                self.handle(Event::PeerRefused);
+                self.handle(Event::GuestRefused);
             }
             Input::NotDialed(error) => {
                 self.config.trace.event(format_args!("ev=nobody error={error:?}"));
@@ -184,7 +177,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 self.askers.remove(&conn);
                 match failure {
                     Some(error) => {
-                        // Nothing else takes too long: a read waits for as long as it likes.
+                        // A write that took too long, or a machine that vanished.
                         self.clients_slow += u64::from(error.kind() == ErrorKind::TimedOut);
                         trace.event(format_args!("ev=close conn=c{} error={error:?}", conn.0));
                     }
@@ -205,8 +198,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn take_peer(&mut self, pushed: Pushed<Heard>) {
         match pushed {
             Pushed::Opened(link, addr, outbox) => {
-                let (pending, writer) = (Vec::new(), Writer::default());
-                self.partners.insert(link, Partner { outbox, pending, writer });
+                self.partners.insert(link, Partner::new(outbox));
                 let is_dialed = self.dialing.take_if(|dialing| *dialing == link).is_some();
                 let side = if is_dialed { Side::Dialed } else { Side::Accepted };
                 let trace = &self.config.trace;
@@ -225,8 +217,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                     // minute. Where that process had not asked for address reuse, as ours do,
                     // nobody can listen there meanwhile. A byte for nobody is answered with a
                     // reset, which frees the port; a program that still runs skips the byte.
-                    partner.pending.push(b'\n');
-                    partner.flush();
+                    partner.say_nothing();
                 }
                 self.config.trace.event(format_args!("ev=close link=p{}", link.0));
                 self.handle(Event::PeerClosed(link));
@@ -259,6 +250,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         match effect {
             Effect::Answer(conn, turn) => self.answer(conn, turn),
             Effect::Tell(link, message, terminator) => self.tell(link, &message, terminator),
+            Effect::Apart(link) => self.keep_apart(link),
             Effect::HangUp(conn) => {
                 self.config.trace.event(format_args!("ev=cut conn=c{} why=not-joined", conn.0));
                 self.askers.remove(&conn);
@@ -266,7 +258,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             Effect::Part(link, why) => {
                 if let Some(mut partner) = self.partners.remove(&link) {
                     self.config.trace.event(format_args!("ev=part link=p{} why={why:?}", link.0));
-                    partner.flush();
+                    partner.flush(true);
                 }
             }
             Effect::Cut(link, why) => self.cut(link, &format_args!("{why:?}")),
@@ -300,6 +292,13 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         }
     }
 
+    fn keep_apart(&mut self, link: LinkId) {
+        let is_slow = self.partners.get_mut(&link).is_some_and(|partner| !partner.flush(false));
+        if is_slow {
+            self.cut_slow(link);
+        }
+    }
+
     /// Ends a link whose outbox is full: the other side reads slower than we write.
     fn cut_slow(&mut self, link: LinkId) {
         self.links_slow += 1;
@@ -310,13 +309,14 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn cut(&mut self, link: LinkId, why: &fmt::Arguments<'_>) {
         if let Some(partner) = self.partners.remove(&link) {
             self.config.trace.event(format_args!("ev=cut link=p{} why={why}", link.0));
-            partner.outbox.cut();
+            partner.cut();
         }
     }
 
     /// Sends what was said to other servers since no event waited.
     fn flush(&mut self) {
-        let slow = |(link, partner): (&LinkId, &mut Partner)| (!partner.flush()).then_some(*link);
+        let slow =
+            |(link, partner): (&LinkId, &mut Partner)| (!partner.flush(true)).then_some(*link);
         let slow: Vec<LinkId> = self.partners.iter_mut().filter_map(slow).collect();
         for link in slow {
             self.cut_slow(link);
@@ -358,29 +358,6 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             input::accept_peers(scope, config, &listener, &shut, &inbox, &links);
         })?;
         Ok(gate)
-    }
-}
-
-impl Partner {
-    /// Says this soon to one who reads lines, and at once, in a write of its own, to one who does
-    /// not. False if the outbox is full.
-    fn say(&mut self, message: &Message, terminator: Terminator) -> bool {
-        let joins = terminator.is_line();
-        let has_room = joins || self.flush();
-        self.writer.write(message, &mut self.pending);
-        self.pending.extend_from_slice(terminator.bytes_or_lf());
-        let is_due = !joins || self.pending.len() >= PENDING_BYTES_MAX;
-        has_room && (!is_due || self.send(joins))
-    }
-
-    /// Sends what is pending. False if the outbox is full.
-    fn flush(&mut self) -> bool {
-        self.pending.is_empty() || self.send(true)
-    }
-
-    fn send(&mut self, joins: bool) -> bool {
-        let bytes = std::mem::take(&mut self.pending);
-        self.outbox.send(Frame { bytes, joins, report: None }).is_ok()
     }
 }
 

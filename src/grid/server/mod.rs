@@ -2,6 +2,7 @@
 
 mod coordinator;
 mod input;
+mod partner;
 
 use crate::grid::sensors::Sensor;
 use crate::grid::state::{Command, Counters, Exit, Setup, State};

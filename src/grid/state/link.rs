@@ -303,14 +303,21 @@ impl State {
         }
     }
 
-    /// Puts questions on the link, as many as may be there.
+    /// Puts questions on the link, as many as may be there. Until it is known that the other server
+    /// reads a stream, they share no write with answers, nor the answers of one event with others.
     pub(super) fn forward(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let Phase::Up(pair) = self.link.phase else { return };
-        let is_line = self.link.terminator.is_line();
         if self.link.leaving.is_some() {
             for question in self.questions.give_up_waiting() {
                 self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
             }
+        }
+        let is_line = self.link.terminator.is_line();
+        let joins = !is_line || self.questions.may_join();
+        let mut told = effects.len();
+        if !joins && effects.iter().any(|effect| matches!(effect, Effect::Tell(..))) {
+            effects.push(Effect::Apart(pair.link));
+            told += 1;
         }
         let is_wanted = |conn| self.open.contains_key(&conn);
         while let Some(Sent { query, is_trial }) = self.questions.send(now, is_line, is_wanted) {
@@ -321,6 +328,9 @@ impl State {
             for _ in 0..if is_trial { 2 } else { 1 } {
                 self.tell(pair.link, Message::Req(asked), effects);
             }
+        }
+        if !joins && effects.len() > told {
+            effects.push(Effect::Apart(pair.link));
         }
     }
 

@@ -53,7 +53,7 @@ pub enum Event {
     /// A link is gone.
     PeerClosed(LinkId),
     /// Somebody found no room at the peer port.
-    PeerRefused,
+    GuestRefused,
     /// A person typed something.
     Typed(Command),
     /// Time passed.
@@ -97,6 +97,8 @@ pub enum Effect {
     StopListening,
     /// Say this to that server, which ends its own messages so.
     Tell(LinkId, Message, Terminator),
+    /// Keep what it was told so far and what it is told next in different writes.
+    Apart(LinkId),
     /// Hang up on that server, after what was said has been written.
     Part(LinkId, Why),
     /// Hang up on that server at once, whatever is still to be written.
@@ -211,7 +213,7 @@ impl State {
                 }
             }
             Event::ClientRefused => self.counters.clients_refused += 1,
-            Event::PeerRefused => self.counters.guests_refused += 1,
+            Event::GuestRefused => self.counters.guests_refused += 1,
             Event::Typed(Command::Kill) => self.kill(now, &mut effects),
             Event::Typed(Command::ShowSensors) => self.show_sensors(&mut effects),
             Event::Typed(Command::ShowClients) => self.show_clients(&mut effects),
@@ -230,7 +232,7 @@ impl State {
         own.into_iter().flatten().min()
     }
 
-    /// What went wrong so far.
+    /// What went wrong so far, but for what only who holds the sockets can know.
     pub fn counters(&self) -> Counters {
         self.counters
     }

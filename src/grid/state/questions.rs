@@ -45,8 +45,8 @@ impl Question {
     }
 }
 
-/// All that are under way. Bounded by clients × messages of a turn. All have the same time, so
-/// they become due in their order.
+/// All that are under way: a turn of each client, and those of clients that have gone until their
+/// time is over. All have the same time, so they become due in their order.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     /// On the link, oldest first. Of the first `given_up` of them the clients have been told
@@ -325,6 +325,11 @@ impl Questions {
             _ => None,
         };
         [asked, waiting, next].into_iter().flatten().min()
+    }
+
+    /// Whether what goes to the other server may share a write: it reads a stream.
+    pub(super) fn may_join(&self) -> bool {
+        self.manner == Manner::Stream
     }
 
     /// Whether an answer that comes now is the answer to a question.

@@ -157,7 +157,7 @@ pub enum Ended {
 }
 
 /// A session from `New ID` to `Successful disconnect`. Takes commands until there are no more,
-/// which is a goodbye, as are `kill`, stop, and a screen that nobody reads.
+/// which is a goodbye, as are `kill`, a screen that nobody reads, and stop while no answer is open.
 pub fn session(mut client: Client, typed: &Commands, screen: &Screen, stop: &Stop) -> Ended {
     screen.line(format_args!("New ID: {}", client.id()));
     loop {

@@ -1,8 +1,9 @@
 //! A connection that asks and is answered, as the coordinator sees it: one thread, one turn.
 //!
-//! The thread reads what has arrived, gives all complete messages of that read to the coordinator
-//! as one [`Turn`], waits for the turn to come back, writes the answers, and reads again. At most
-//! one turn of a connection is out, so its slot is always free and the coordinator never waits.
+//! The thread reads what has arrived, gives the complete messages of that read (at most
+//! [`TURN_MESSAGES_MAX`], the rest comes next) to the coordinator as one [`Turn`], waits for the
+//! turn to come back, writes the answers, and reads again. At most one turn of a connection is out,
+//! so its slot is always free and the coordinator never waits.
 
 use crate::net::accept::{self, Refuser, Seat, Seats};
 use crate::net::limits::{
@@ -29,7 +30,7 @@ pub struct ConnId(pub u64);
 /// Questions on their way to the coordinator, and their answers on the way back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn<Q, A> {
-    /// All complete messages of one read, in order.
+    /// The complete messages of one read, in order.
     pub questions: Vec<Q>,
     /// What is to be written, in order.
     pub answers: Vec<A>,

@@ -240,7 +240,7 @@ fn guests_that_are_sent_away_are_counted() {
     let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: false });
     state.handle(Millis(0), Event::Listening);
     state.handle(Millis(0), Event::PeerOpened(LinkId(1), Side::Accepted));
-    state.handle(Millis(GREETING_MS_MAX - 1), Event::PeerRefused);
+    state.handle(Millis(GREETING_MS_MAX - 1), Event::GuestRefused);
     assert_eq!(state.counters().report(), "guests-refused=1");
     let effects = state.handle(Millis(GREETING_MS_MAX), Event::Tick);
     assert_eq!(effects, [Effect::Part(LinkId(1), Why::Late)]);

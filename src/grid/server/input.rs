@@ -22,7 +22,7 @@ pub(super) enum Input {
     Client(Asked<Message, Message>),
     Peer(Pushed<Heard>),
     /// Nobody more has room at the peer port.
-    PeerRefused(SocketAddr),
+    GuestRefused(SocketAddr),
     NotDialed(io::Error),
     Typed(Command),
 }
@@ -98,7 +98,7 @@ pub(super) fn accept_peers<'scope>(
         // No third server: strangers who say nothing. Untold, a server tries again later.
         None => {
             // Nobody listens any more when this fails: the server is stopping.
-            let _ = inbox.send(Input::PeerRefused(addr));
+            let _ = inbox.send(Input::GuestRefused(addr));
             Ok(())
         }
     };

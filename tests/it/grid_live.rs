@@ -369,6 +369,14 @@ fn names_and_ipv6_work() {
         let head = "listening on ";
         let line = server.prints_one(head, |line| line.starts_with(head));
         let port = line.rsplit(':').next().unwrap();
+        let head = "listening for a peer on ";
+        let line = server.prints_one(head, |line| line.starts_with(head));
+        let mut second = Program::start(SERVER, &[host, line.rsplit(':').next().unwrap(), "0"]);
+        second.prints("Peer 1 connected");
+        second.types("kill");
+        second.exits(0);
+        server.prints("REQ_DCPEER(2)");
+        server.prints("Peer 2 disconnected");
         let (code, out, err) = run(CLIENT, &[host, port, "show", "localpotency"], "");
         assert_eq!((code, out.len()), (Some(0), 3), "{host}: {out:?} {err:?}");
         assert!(out[1].starts_with("local 0 potency: "), "{host}: {out:?}");

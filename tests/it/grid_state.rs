@@ -1,6 +1,9 @@
 //! Clients and the own network, on the value alone (spec: Clients, Queries, Messages).
 
 use crate::value::{check, check_with};
+use malha::grid::sensors::{self, Sensor};
+use malha::net::dice::Dice;
+use std::collections::BTreeSet;
 
 #[test]
 fn a_client_joins_asks_and_leaves() {
@@ -306,4 +309,20 @@ fn the_console_shows_sensors_clients_and_peer() {
 #[test]
 fn a_server_without_a_link_ends_at_once() {
     check("a opens\na> REQ_ADD\na< RES_ADD(1)\ntypes kill\nexits 0\na ends");
+}
+
+/// All of them are drawn sooner or later, and nothing beyond.
+#[test]
+fn what_is_drawn_is_within_the_limits_and_reaches_them() {
+    let draw = |seed| sensors::draw(&mut Dice::seeded(seed));
+    let drawn: Vec<Vec<Sensor>> = (0..5_000).map(draw).collect();
+    let ends = |of: &dyn Fn(&Sensor) -> u32| {
+        let all = drawn.iter().flatten().map(of);
+        (all.clone().min().unwrap(), all.max().unwrap())
+    };
+    let counts: BTreeSet<usize> = drawn.iter().map(Vec::len).collect();
+    assert_eq!(counts, (3..=10).collect());
+    assert_eq!(ends(&|sensor| sensor.power), (0, 1500));
+    assert_eq!(ends(&|sensor| sensor.efficiency), (0, 100));
+    assert!(drawn.iter().all(|sensors| (0..).zip(sensors).all(|(id, sensor)| sensor.id == id)));
 }

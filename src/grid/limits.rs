@@ -56,6 +56,12 @@ pub const SEARCH_PAUSE_MS_MIN: u64 = 500;
 /// The longest pause of such a server.
 pub const SEARCH_PAUSE_MS_MAX: u64 = 5_000;
 
+/// How long, in ms, a question waits behind what was told to a server that takes one `recv` for one
+/// message: long enough to be read alone, also where that server has to wait for a processor.
+pub const HOLD_MS: u64 = 10;
+/// How long it waits at most where that server asks us all the time.
+pub const HOLD_MS_MAX: u64 = 200;
+
 /// Events that wait for the coordinator, beside one turn of each client. Those who bring more wait,
 /// and through TCP so do those who talk to them. With less room than there are turns, thousands of
 /// clients would queue for the queue: measured, 5000 of them then get a third of the answers.

@@ -108,6 +108,72 @@ fn a_peer_that_is_asked_one_at_a_time_and_stays_silent_is_given_up() {
     ));
 }
 
+/// It might read the answer and the question as one, and would take the answer only.
+#[test]
+fn a_peer_without_terminators_is_asked_a_moment_after_it_was_answered() {
+    check_linked(
+        r"
+        p>> REQ_EP
+        p<< RES_EP(external 1 potency: 1940)
+        a> REQ_ES
+        at 9
+        at 10
+        p<< REQ_ES
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+    ",
+    );
+}
+
+/// Nor does it wait for ever where that one asks all the time.
+#[test]
+fn a_peer_that_asks_all_the_time_is_asked_too() {
+    let asks = |at: u64| format!("at {at}\np>> REQ_EP\np<< RES_EP(external 1 potency: 1940)\n");
+    let busy: String = (1..40).map(|round| asks(5 * round)).collect();
+    let first = "p>> REQ_EP\np<< RES_EP(external 1 potency: 1940)\na> REQ_ES\n";
+    check_linked(&format!("{first}{busy}at 200\np<< REQ_ES\n"));
+}
+
+/// A question was read as one with what stood before it, and is over.
+const LOST: &str = r"
+        a> REQ_ES
+        p<< REQ_ES
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        a> REQ_ES
+        p<< REQ_ES
+        at 2000
+        a< ERROR(03)
+        a> REQ_ES
+        p<< REQ_EP
+";
+
+#[test]
+fn a_peer_that_has_lost_a_question_is_asked_again() {
+    check_linked(&format!(
+        r"{LOST}
+        p>> RES_EP(external 2 potency: 5)
+        p<< REQ_ES
+        p>> RES_ES(external 2 sensor 0: 2 (2 100))
+        a< RES_ES(external 2 sensor 0: 2 (2 100))
+    "
+    ));
+}
+
+/// What looks lost may be late; then it is nobody's answer.
+#[test]
+fn a_peer_that_has_lost_nothing_is_seen_to_be_late() {
+    check_linked(&format!(
+        r"{LOST}
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        p>> RES_EP(external 2 potency: 5)
+        p<< REQ_ES
+        p>> RES_ES(external 2 sensor 0: 2 (2 100))
+        a< RES_ES(external 2 sensor 0: 2 (2 100))
+    "
+    ));
+}
+
 /// It may take what one `recv` brings for one message also if it ends its own with a newline.
 #[test]
 fn an_answer_and_a_question_share_no_write_with_who_was_not_seen_to_read_both() {

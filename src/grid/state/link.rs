@@ -313,12 +313,12 @@ impl State {
             }
         }
         let is_line = self.link.terminator.is_line();
-        let joins = !is_line || self.questions.may_join();
-        let mut told = effects.len();
-        if !joins && effects.iter().any(|effect| matches!(effect, Effect::Tell(..))) {
+        let reads_stream = is_line && self.questions.may_join();
+        if !reads_stream && effects.iter().any(|effect| matches!(effect, Effect::Tell(..))) {
+            self.questions.told(now);
             effects.push(Effect::Apart(pair.link));
-            told += 1;
         }
+        let told = effects.len();
         let is_wanted = |conn| self.open.contains_key(&conn);
         while let Some(Sent { query, is_trial }) = self.questions.send(now, is_line, is_wanted) {
             let asked = match query {
@@ -329,7 +329,7 @@ impl State {
                 self.tell(pair.link, Message::Req(asked), effects);
             }
         }
-        if !joins && effects.len() > told {
+        if !reads_stream && effects.len() > told {
             effects.push(Effect::Apart(pair.link));
         }
     }

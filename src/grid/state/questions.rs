@@ -7,8 +7,8 @@
 //! other server reads a stream; then it is asked as fast as our clients ask.
 
 use super::Why;
-use super::trial::{Shown, Trial};
-use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN};
+use super::trial::{Shown, Trial, unlike};
+use crate::grid::limits::{HOLD_MS, HOLD_MS_MAX, PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN};
 use crate::grid::protocol::{Query, Scope};
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
@@ -66,6 +66,8 @@ pub(super) struct Questions {
     manner: Manner,
     /// When the last one went.
     sent_at: Millis,
+    /// When the other server was last told something else.
+    told_at: Option<Millis>,
     /// The other server has answered a question about sensors well.
     knows_sensors: bool,
     /// And one about power.
@@ -121,6 +123,11 @@ impl Questions {
         self.has_orphans = true;
     }
 
+    /// The other server was told something that is no question.
+    pub(super) fn told(&mut self, now: Millis) {
+        self.told_at = Some(now);
+    }
+
     /// The next question to be put on the link. `is_line`: the other server ends its messages with
     /// a newline, so it may read streams. `is_wanted`: who asked has not gone.
     pub(super) fn send(
@@ -135,6 +142,22 @@ impl Questions {
         }
         if let Manner::Trial(trial) = &mut self.manner {
             return trial.probe(now).map(|query| Sent { query, is_trial: false });
+        }
+        if self.held_until(is_line).is_some_and(|until| now < until) {
+            return None;
+        }
+        if let Some(lost) = self.lost(is_line) {
+            let until = now.plus(lost.patience_ms());
+            let query = unlike(lost.query);
+            self.asked.push_back(Question {
+                conn: NOBODY,
+                query,
+                since: now,
+                sent: now,
+                until,
+                ..lost
+            });
+            return Some(Sent { query, is_trial: false });
         }
         let may_go = match self.manner {
             Manner::Stream if is_line => true,
@@ -166,6 +189,29 @@ impl Questions {
             self.asked.push_back(question);
         }
         Some(Sent { query: question.query, is_trial })
+    }
+
+    /// Until when the next one waits because the other server may not have read what it was told
+    /// last, and would read both as one. Who ends messages with a newline is not waited for: two of
+    /// ours that ask each other all the time would wait all the time.
+    fn held_until(&self, is_line: bool) -> Option<Millis> {
+        let first = self.waiting.front().filter(|_| !is_line)?;
+        Some(self.told_at?.plus(HOLD_MS).min(first.since.plus(HOLD_MS_MAX)))
+    }
+
+    /// The question that stands in the way of all that wait, though its time is over, and was
+    /// perhaps read as one with what stood before it. The other server has answered such a one, so
+    /// one of the other kind will tell: its answer comes behind that to this one, or there is none.
+    fn lost(&self, is_line: bool) -> Option<Question> {
+        let first = *self.asked.front()?;
+        let is_alone = self.asked.len() == 1 && self.given_up == 1 && first.conn != NOBODY;
+        let is_one_at_a_time = !is_line || self.manner == Manner::Messages;
+        let is_known = match first.query {
+            Query::Sensor(_) => self.knows_sensors,
+            Query::Power(_) => self.knows_power,
+        };
+        let is_lost = is_alone && is_one_at_a_time && is_known && !self.waiting.is_empty();
+        is_lost.then_some(first)
     }
 
     /// One went behind a question that may not be known over there. With another behind that, an
@@ -208,12 +254,12 @@ impl Questions {
         Answered::Question(question)
     }
 
-    /// Where nobody knows how the other server reads, an answer that does not fit the oldest
+    /// Where the other server was not seen to read a stream, an answer that does not fit the oldest
     /// question but a later one shows that those before it were joined to others, or not known.
     /// Those whose clients still wait are asked again, one at a time.
     fn pass_over(&mut self, is_good: &impl Fn(Query) -> bool) {
         let fitting = self.asked.iter().position(|question| is_good(question.query));
-        let Some(count @ 1..) = fitting.filter(|_| self.manner == Manner::Unknown) else { return };
+        let Some(count @ 1..) = fitting.filter(|_| self.manner != Manner::Stream) else { return };
         // Of those behind it nobody can know whether they were joined, too.
         if count + 1 < self.asked.len() {
             return;
@@ -322,6 +368,7 @@ impl Questions {
             Manner::Unknown if is_line && !self.is_doubtful() => {
                 waiting.map(|_| self.sent_at.plus(SPACING_MS))
             }
+            _ if self.asked.is_empty() || self.lost(is_line).is_some() => self.held_until(is_line),
             _ => None,
         };
         [asked, waiting, next].into_iter().flatten().min()

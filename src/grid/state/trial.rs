@@ -112,7 +112,7 @@ impl Trial {
 }
 
 /// A question whose answer cannot be taken for one to `query`.
-fn unlike(query: Query) -> Query {
+pub(super) fn unlike(query: Query) -> Query {
     match query {
         Query::Sensor(_) => Query::Power(Scope::External),
         Query::Power(_) => Query::Sensor(Scope::External),

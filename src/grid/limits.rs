@@ -56,11 +56,13 @@ pub const SEARCH_PAUSE_MS_MIN: u64 = 500;
 /// The longest pause of such a server.
 pub const SEARCH_PAUSE_MS_MAX: u64 = 5_000;
 
-/// How long, in ms, a question waits behind what was told to a server that takes one `recv` for one
-/// message: long enough to be read alone, also where that server has to wait for a processor.
+/// How long, in ms, a question waits behind what was told to a server that may take one `recv` for
+/// one message: long enough to be read alone, also where that server has to wait for a processor.
 pub const HOLD_MS: u64 = 10;
 /// How long it waits at most where that server asks us all the time.
-pub const HOLD_MS_MAX: u64 = 200;
+pub const HOLD_MS_MAX: u64 = 50;
+/// Questions that have waited so before it is found out whether they must.
+pub const TRIAL_HELD_MIN: u32 = 8;
 
 /// Events that wait for the coordinator, beside one turn of each client. Those who bring more wait,
 /// and through TCP so do those who talk to them. With less room than there are turns, thousands of

@@ -314,7 +314,9 @@ impl State {
         }
         let is_line = self.link.terminator.is_line();
         let reads_stream = is_line && self.questions.may_join();
-        if !reads_stream && effects.iter().any(|effect| matches!(effect, Effect::Tell(..))) {
+        let is_told =
+            |effect: &Effect| matches!(effect, Effect::Tell(link, ..) if *link == pair.link);
+        if !reads_stream && effects.iter().any(is_told) {
             self.questions.told(now);
             effects.push(Effect::Apart(pair.link));
         }

@@ -8,7 +8,9 @@
 
 use super::Why;
 use super::trial::{Shown, Trial, unlike};
-use crate::grid::limits::{HOLD_MS, HOLD_MS_MAX, PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN};
+use crate::grid::limits::{
+    HOLD_MS, HOLD_MS_MAX, PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_HELD_MIN, TRIAL_WAITING_MIN,
+};
 use crate::grid::protocol::{Query, Scope};
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
@@ -68,6 +70,8 @@ pub(super) struct Questions {
     sent_at: Millis,
     /// When the other server was last told something else.
     told_at: Option<Millis>,
+    /// How many have waited because of that.
+    held: u32,
     /// The other server has answered a question about sensors well.
     knows_sensors: bool,
     /// And one about power.
@@ -143,7 +147,7 @@ impl Questions {
         if let Manner::Trial(trial) = &mut self.manner {
             return trial.probe(now).map(|query| Sent { query, is_trial: false });
         }
-        if self.held_until(is_line).is_some_and(|until| now < until) {
+        if self.next_at(is_line).is_none_or(|at| now < at) {
             return None;
         }
         if let Some(lost) = self.lost(is_line) {
@@ -159,23 +163,12 @@ impl Questions {
             });
             return Some(Sent { query, is_trial: false });
         }
-        let may_go = match self.manner {
-            Manner::Stream if is_line => true,
-            Manner::Unknown if is_line => {
-                self.asked.len() == self.given_up
-                    || (!self.is_doubtful() && self.sent_at.plus(SPACING_MS) <= now)
-            }
-            // One that is late could read this together with the one that it owes.
-            _ => self.asked.is_empty(),
-        };
-        if !may_go {
-            return None;
-        }
         let question = Question { sent: now, ..self.waiting.pop_front()? };
         self.sent_at = now;
+        self.held +=
+            u32::from(self.told_at.is_some_and(|told| question.since < told.plus(HOLD_MS)));
         let may_try = is_line && self.manner == Manner::Unknown && self.asked.is_empty();
-        let is_worth_it =
-            may_try && self.waiting.len() >= TRIAL_WAITING_MIN && question.was_sent_in_time();
+        let is_worth_it = may_try && self.is_trial_due() && question.was_sent_in_time();
         // A trial needs both kinds, and nothing is tried with what may not be known over there.
         if is_worth_it && let Some(query) = self.unchecked() {
             self.waiting.push_front(question);
@@ -191,12 +184,28 @@ impl Questions {
         Some(Sent { query: question.query, is_trial })
     }
 
-    /// Until when the next one waits because the other server may not have read what it was told
-    /// last, and would read both as one. Who ends messages with a newline is not waited for: two of
-    /// ours that ask each other all the time would wait all the time.
-    fn held_until(&self, is_line: bool) -> Option<Millis> {
-        let first = self.waiting.front().filter(|_| !is_line)?;
-        Some(self.told_at?.plus(HOLD_MS).min(first.since.plus(HOLD_MS_MAX)))
+    /// When the next one may go if nothing is heard before; `None`: not then.
+    fn next_at(&self, is_line: bool) -> Option<Millis> {
+        let first = self.waiting.front()?;
+        let reads_stream = is_line && self.manner == Manner::Stream;
+        let at = match self.manner {
+            _ if reads_stream => Millis(0),
+            Manner::Unknown if is_line && self.asked.len() == self.given_up => Millis(0),
+            Manner::Unknown if is_line && !self.is_doubtful() => self.sent_at.plus(SPACING_MS),
+            Manner::Unknown if is_line => return None,
+            // One that is late could read this together with the one that it owes.
+            _ if self.asked.is_empty() || self.lost(is_line).is_some() => Millis(0),
+            _ => return None,
+        };
+        // It may not have read yet what it was told last, and would read both as one.
+        let told = self.told_at.filter(|_| !reads_stream);
+        let held = told.map(|told| told.plus(HOLD_MS).min(first.since.plus(HOLD_MS_MAX)));
+        Some(held.map_or(at, |held| held.max(at)))
+    }
+
+    /// Whether it is worth a trial: many wait, or many have waited for the other server to read.
+    fn is_trial_due(&self) -> bool {
+        self.waiting.len() >= TRIAL_WAITING_MIN || self.held >= TRIAL_HELD_MIN
     }
 
     /// The question that stands in the way of all that wait, though its time is over, and was
@@ -365,11 +374,7 @@ impl Questions {
         let waiting = self.waiting.front().map(|question| question.until);
         let next = match self.manner {
             Manner::Trial(trial) => trial.deadline(),
-            Manner::Unknown if is_line && !self.is_doubtful() => {
-                waiting.map(|_| self.sent_at.plus(SPACING_MS))
-            }
-            _ if self.asked.is_empty() || self.lost(is_line).is_some() => self.held_until(is_line),
-            _ => None,
+            _ => self.next_at(is_line),
         };
         [asked, waiting, next].into_iter().flatten().min()
     }

@@ -78,6 +78,13 @@ function show_line(line) {
 
 /** Who reads further up is not torn away from there; everybody else sees the newest line. */
 let is_at_end = true;
+/** Its size when the newest line was last looked after. */
+let size = "";
+
+function size_now() {
+  const lines = $("#lines");
+  return `${lines.clientWidth} ${lines.clientHeight}`;
+}
 
 function follow() {
   const lines = $("#lines");
@@ -86,10 +93,16 @@ function follow() {
 
 $("#lines").addEventListener("scroll", () => {
   const lines = $("#lines");
+  // Of our own scrolling one may hear only when the lines have another size already: then nobody has
+  // read further up, and the observer comes next.
+  if (size_now() !== size) return;
   is_at_end = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 40;
 });
 // As when a phone is turned, or its keyboard comes up.
-new ResizeObserver(follow).observe($("#lines"));
+new ResizeObserver(() => {
+  size = size_now();
+  follow();
+}).observe($("#lines"));
 
 let listed = [];
 

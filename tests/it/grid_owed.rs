@@ -134,6 +134,33 @@ fn a_peer_that_asks_all_the_time_is_asked_too() {
     check_linked(&format!("{first}{busy}at 50\np<< REQ_ES\n"));
 }
 
+/// What is over one moment after it went was perhaps not read yet.
+#[test]
+fn a_peer_is_not_asked_again_before_it_had_time_for_a_question() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p<< REQ_ES
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        a> REQ_EP
+        p<< REQ_EP
+        at 1
+        b> REQ_ES
+        at 1900
+        p>> RES_EP(external 2 potency: 5)
+        a< RES_EP(external 2 potency: 5)
+        p<< REQ_ES
+        a> REQ_EP
+        at 2001
+        b< ERROR(03)
+        at 2899
+        at 2900
+        p<< REQ_EP
+    ",
+    );
+}
+
 /// A question was read as one with what stood before it, and is over.
 const LOST: &str = r"
         a> REQ_ES

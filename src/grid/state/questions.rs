@@ -41,9 +41,14 @@ impl Question {
         self.since.until(self.until).as_millis() as u64
     }
 
-    /// The other server had at least half of that time for it.
+    /// When the other server has had half of that time for it.
+    fn had_time_at(&self) -> Millis {
+        self.sent.plus(self.patience_ms() / 2)
+    }
+
+    /// It will have, before the client is told that there is no answer.
     fn was_sent_in_time(&self) -> bool {
-        self.since.plus(self.patience_ms() / 2) >= self.sent
+        self.had_time_at() <= self.until
     }
 }
 
@@ -190,12 +195,13 @@ impl Questions {
         let reads_stream = is_line && self.manner == Manner::Stream;
         let at = match self.manner {
             _ if reads_stream => Millis(0),
-            Manner::Unknown if is_line && self.asked.len() == self.given_up => Millis(0),
-            Manner::Unknown if is_line && !self.is_doubtful() => self.sent_at.plus(SPACING_MS),
-            Manner::Unknown if is_line => return None,
+            _ if self.asked.is_empty() => Millis(0),
+            Manner::Unknown if is_line && self.is_doubtful() => return None,
+            Manner::Unknown if is_line => {
+                self.sent_at.plus(SPACING_MS.min(first.patience_ms() / 2))
+            }
             // One that is late could read this together with the one that it owes.
-            _ if self.asked.is_empty() || self.lost(is_line).is_some() => Millis(0),
-            _ => return None,
+            _ => self.lost(is_line)?.had_time_at(),
         };
         // It may not have read yet what it was told last, and would read both as one.
         let told = self.told_at.filter(|_| !reads_stream);
@@ -226,7 +232,8 @@ impl Questions {
     /// One went behind a question that may not be known over there. With another behind that, an
     /// answer would not tell which of the two it is for.
     fn is_doubtful(&self) -> bool {
-        self.asked.len() > 1 && self.asked.front().is_some_and(|first| first.conn == NOBODY)
+        let open = self.asked.len() > 1 && self.asked.len() > self.given_up;
+        open && self.asked.front().is_some_and(|first| first.conn == NOBODY)
     }
 
     /// The kind that nobody has asked yet, once, if the other one was answered well.

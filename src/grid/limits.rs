@@ -57,10 +57,9 @@ pub const SEARCH_PAUSE_MS_MIN: u64 = 500;
 pub const SEARCH_PAUSE_MS_MAX: u64 = 5_000;
 
 /// How long, in ms, a question waits behind what was told to a server that may take one `recv` for
-/// one message: long enough to be read alone, also where that server has to wait for a processor.
+/// one message, and what is told behind a question: long enough to be read alone, also where that
+/// server has to wait for a processor.
 pub const HOLD_MS: u64 = 10;
-/// How long it waits at most where that server asks us all the time.
-pub const HOLD_MS_MAX: u64 = 50;
 /// Questions that have waited so before it is found out whether they must.
 pub const TRIAL_HELD_MIN: u32 = 8;
 

@@ -125,13 +125,96 @@ fn a_peer_without_terminators_is_asked_a_moment_after_it_was_answered() {
     );
 }
 
-/// Nor does it wait for ever where that one asks all the time.
+/// Nor does it wait for ever where that one asks all the time. Then the answer waits.
 #[test]
 fn a_peer_that_asks_all_the_time_is_asked_too() {
-    let asks = |at: u64| format!("at {at}\np>> REQ_EP\np<< RES_EP(external 1 potency: 1940)\n");
-    let busy: String = (1..10).map(|round| asks(5 * round)).collect();
-    let first = "p>> REQ_EP\np<< RES_EP(external 1 potency: 1940)\na> REQ_ES\n";
-    check_linked(&format!("{first}{busy}at 50\np<< REQ_ES\n"));
+    check_linked(
+        r"
+        p>> REQ_EP
+        p<< RES_EP(external 1 potency: 1940)
+        a> REQ_ES
+        at 5
+        p>> REQ_EP
+        p<< RES_EP(external 1 potency: 1940)
+        at 10
+        p>> REQ_EP
+        p<< REQ_ES
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        p<< RES_EP(external 1 potency: 1940)
+    ",
+    );
+}
+
+/// It might read the question and the answer as one, and would take the question only.
+#[test]
+fn a_peer_without_terminators_is_answered_when_it_has_answered() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p<< REQ_ES
+        p>> REQ_EP
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        p<< RES_EP(external 1 potency: 1940)
+    ",
+    );
+}
+
+/// Its own clients are not to wait because it is slow.
+#[test]
+fn a_peer_that_does_not_answer_is_answered_a_moment_later() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p<< REQ_ES
+        at 3
+        p>> REQ_EP
+        at 9
+        at 10
+        p<< RES_EP(external 1 potency: 1940)
+        at 50
+        p>> REQ_EP
+        p<< RES_EP(external 1 potency: 1940)
+    ",
+    );
+}
+
+/// What it was told while it was at work it reads when it has answered.
+#[test]
+fn a_peer_that_was_told_something_at_work_is_asked_a_moment_after_it_has_answered() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p<< REQ_ES
+        at 50
+        p>> REQ_EP
+        p<< RES_EP(external 1 potency: 1940)
+        b> REQ_ES
+        at 90
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        at 99
+        at 100
+        p<< REQ_ES
+    ",
+    );
+}
+
+/// The goodbye, too, is to be read alone.
+#[test]
+fn a_peer_is_told_goodbye_when_it_has_answered() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p<< REQ_ES
+        types kill
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        p<< REQ_DCPEER(1)
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        p>> OK(01)
+    ",
+    );
 }
 
 /// What is over one moment after it went was perhaps not read yet.

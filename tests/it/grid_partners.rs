@@ -18,6 +18,8 @@ use std::net::SocketAddr;
 const SEEDS: u64 = 200;
 const STEPS: u32 = 2_000;
 const CLIENTS: u64 = 5;
+/// A partner that is not at work reads after less than this.
+const READ_MS: u32 = 4;
 const PEER: LinkId = LinkId(1);
 
 /// How a partner is.
@@ -32,9 +34,16 @@ struct Habit {
     answer_ms: u32,
     /// One time in so many it takes up to 5 s.
     pauses: Option<u32>,
+    /// It has clients, too: it asks us as often as this, when it is not at work.
+    asks_ms: Option<u32>,
 }
 
 impl Habit {
+    /// It does not answer what goes twice, and is not told anything for a moment.
+    fn ignores_trials(self) -> bool {
+        self.terminator.is_line() && self.joined == Joined::Nothing
+    }
+
     fn has_errors(self) -> bool {
         self.joined == Joined::Error || self.power == Potency::Error
     }
@@ -59,6 +68,14 @@ enum Joined {
     Nothing,
 }
 
+/// What one write of ours brings.
+#[derive(Debug, Clone, Copy)]
+enum Arrived {
+    Asked(Asked),
+    /// To a question about power, or about sensors.
+    Answered(bool),
+}
+
 /// A question on its way through the partner.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
@@ -77,9 +94,16 @@ struct World {
     resting: BTreeMap<ConnId, Millis>,
     /// When each question went on the link.
     sent: Vec<Millis>,
-    arrived: VecDeque<Asked>,
+    arrived: VecDeque<Arrived>,
+    /// When the partner reads what has arrived, if it is not at work then.
+    reads_at: Option<Millis>,
     /// What the partner works at, and until when.
     busy: Option<(Millis, Option<Asked>)>,
+    /// When it asks next, if it does.
+    inquires_at: Option<Millis>,
+    /// What it has asked, and no answer was read: when, and whether about power.
+    inquiries: VecDeque<(Millis, bool)>,
+    inquired: usize,
     used: BTreeSet<u32>,
     failed: usize,
     is_cut: bool,
@@ -98,7 +122,11 @@ impl World {
             resting: BTreeMap::new(),
             sent: Vec::new(),
             arrived: VecDeque::new(),
+            reads_at: None,
             busy: None,
+            inquires_at: habit.asks_ms.map(|_| Millis(0)),
+            inquiries: VecDeque::new(),
+            inquired: 0,
             used: BTreeSet::new(),
             failed: 0,
             is_cut: false,
@@ -130,7 +158,13 @@ impl World {
                 Effect::Tell(PEER, Message::Req(query), _) => {
                     let serial = self.sent.len() as u32;
                     self.sent.push(self.now);
-                    self.arrived.push_back(Asked { serial, query });
+                    self.arrived.push_back(Arrived::Asked(Asked { serial, query }));
+                }
+                Effect::Tell(PEER, Message::ResSensor(..), _) => {
+                    self.arrived.push_back(Arrived::Answered(false));
+                }
+                Effect::Tell(PEER, Message::ResPower(..), _) => {
+                    self.arrived.push_back(Arrived::Answered(true));
                 }
                 Effect::Answer(conn, turn) => self.hears(conn, &turn.answers),
                 _ => {}
@@ -169,40 +203,77 @@ impl World {
 
     /// The next thing that happens.
     fn step(&mut self) {
-        if self.busy.is_none()
-            && let Some(asked) = self.arrived.pop_front()
-        {
-            let is_alone = self.arrived.is_empty();
-            if self.habit.joined != Joined::Both {
-                self.arrived.clear();
-            }
-            let outcome = match self.habit.joined {
-                _ if is_alone => Some(asked),
-                Joined::Both | Joined::First => Some(asked),
-                Joined::Error => None,
-                Joined::Nothing => return,
-            };
-            let is_power = matches!(asked.query, Query::Power(_));
-            if is_power && self.habit.power == Potency::Silent {
-                return;
-            }
-            let outcome = outcome.filter(|_| !is_power || self.habit.power == Potency::Known);
-            let pauses = self.habit.pauses.is_some_and(|often| self.dice.roll(often) == 0);
-            let ms = self.dice.roll(if pauses { 5_000 } else { self.habit.answer_ms });
-            self.busy = Some((self.now.plus(u64::from(ms)), outcome));
+        if self.reads_at.is_none() && !self.arrived.is_empty() {
+            let ms = self.dice.roll(READ_MS);
+            self.reads_at = Some(self.now.plus(u64::from(ms)));
         }
         let answers = self.busy.map(|(at, _)| at);
+        let reads = self.reads_at.filter(|_| answers.is_none());
+        let inquires = self.inquires_at.filter(|_| answers.is_none() && reads.is_none());
         let asks = self.resting.iter().map(|(conn, at)| (*at, *conn)).min();
         let due = self.state.deadline();
-        let first = answers.into_iter().chain(asks.map(|(at, _)| at)).chain(due).min();
+        let own = [answers, reads, inquires, asks.map(|(at, _)| at), due];
+        let first = own.into_iter().flatten().min();
         self.now = first.expect("somebody asks").max(self.now);
         if let Some((_, asked)) = self.busy.take_if(|(at, _)| *at <= self.now) {
             self.answers(asked);
+        } else if reads.is_some_and(|at| at <= self.now) {
+            self.reads();
+        } else if inquires.is_some_and(|at| at <= self.now) {
+            self.inquires();
         } else if let Some((_, conn)) = asks.filter(|(at, _)| *at <= self.now) {
             self.asks(conn);
         } else {
             self.handle(Event::Tick);
         }
+    }
+
+    /// One `recv` of the partner.
+    fn reads(&mut self) {
+        self.reads_at = None;
+        let first = self.arrived.pop_front().expect("something has arrived");
+        let is_alone = self.arrived.is_empty();
+        if self.habit.joined != Joined::Both {
+            self.arrived.clear();
+        }
+        let asked = match (self.habit.joined, first) {
+            (Joined::Nothing, _) if !is_alone => return,
+            (Joined::Error, _) if !is_alone => None,
+            (_, Arrived::Answered(is_power)) => return self.learns(is_power),
+            (_, Arrived::Asked(asked)) => Some(asked),
+        };
+        let is_power = asked.is_some_and(|asked| matches!(asked.query, Query::Power(_)));
+        if is_power && self.habit.power == Potency::Silent {
+            return;
+        }
+        let asked = asked.filter(|_| !is_power || self.habit.power == Potency::Known);
+        let pauses = self.habit.pauses.is_some_and(|often| self.dice.roll(often) == 0);
+        let ms = self.dice.roll(if pauses { 5_000 } else { self.habit.answer_ms });
+        self.busy = Some((self.now.plus(u64::from(ms)), asked));
+    }
+
+    /// The partner asks us.
+    fn inquires(&mut self) {
+        let often_ms = self.habit.asks_ms.expect("it asks");
+        self.inquires_at = Some(self.now.plus(u64::from(1 + self.dice.roll(2 * often_ms - 1))));
+        let is_power = self.dice.roll(2) == 0;
+        self.inquiries.push_back((self.now, is_power));
+        self.inquired += 1;
+        let scope = Scope::External;
+        let query = if is_power { Query::Power(scope) } else { Query::Sensor(scope) };
+        self.says(Message::Req(query));
+    }
+
+    /// It has read our answer.
+    fn learns(&mut self, is_power: bool) {
+        let (_, expected) = self.inquiries.pop_front().expect("it has asked");
+        let may_lose = self.habit.answer_ms > STREAM.answer_ms || self.habit.ignores_trials();
+        assert!(expected == is_power || may_lose, "an answer before it was lost");
+    }
+
+    /// Questions of its own to which it will not read an answer any more.
+    fn lost(&self) -> usize {
+        self.inquiries.iter().filter(|(at, _)| at.plus(100) < self.now).count()
     }
 
     fn answers(&mut self, asked: Option<Asked>) {
@@ -231,10 +302,11 @@ impl World {
     }
 }
 
-/// Right answers and failed questions of all histories, and how many links were cut.
+/// Right answers and failed questions, the partner's too, of all histories, and how many links were
+/// cut.
 fn simulate(habit: Habit) -> (usize, usize, usize) {
     let chosen = std::env::var("SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
-    let (mut right, mut failed, mut cut) = (0, 0, 0);
+    let (mut right, mut failed, mut inquired, mut cut) = (0, 0, 0, 0);
     for seed in chosen.map_or(0..SEEDS, |seed| seed..seed + 1) {
         println!("SEED={seed} {habit:?}");
         let mut world = World::new(habit, seed);
@@ -245,10 +317,11 @@ fn simulate(habit: Habit) -> (usize, usize, usize) {
             }
         }
         right += world.used.len();
-        failed += world.failed;
+        failed += world.failed + world.lost();
+        inquired += world.inquired;
         cut += usize::from(world.is_cut);
     }
-    println!("{habit:?}: {right} right, {failed} failed, {cut} cut");
+    println!("{habit:?}: {right} right of us, {inquired} of it, {failed} failed, {cut} cut");
     (right, failed, cut)
 }
 
@@ -258,6 +331,7 @@ const STREAM: Habit = Habit {
     power: Potency::Known,
     answer_ms: 10,
     pauses: None,
+    asks_ms: None,
 };
 const FIRST: Habit = Habit { joined: Joined::First, ..STREAM };
 const ERROR: Habit = Habit { joined: Joined::Error, ..STREAM };
@@ -277,9 +351,24 @@ fn fast_partners_answer_all_and_lose_no_link() {
 }
 
 #[test]
+fn fast_partners_that_ask_all_the_time_lose_nothing_nor_do_we() {
+    for habit in ALL {
+        for asks_ms in [1, 5, 20, 100] {
+            let (right, failed, cut) = simulate(Habit { asks_ms: Some(asks_ms), ..habit });
+            assert!(right > 5_000, "only {right} answers");
+            // What it asks in the moment after the trial it reads as one.
+            let lost_max = if habit.ignores_trials() { SEEDS as usize / 10 } else { 0 };
+            assert!(failed <= lost_max, "{habit:?}, asks every {asks_ms} ms");
+            assert_eq!(cut, 0, "{habit:?}, asks every {asks_ms} ms");
+        }
+    }
+}
+
+#[test]
 fn slow_partners_mix_nothing_up() {
     for habit in ALL {
         for answer_ms in [90, 400, 1_200, 4_000] {
+            simulate(Habit { answer_ms, asks_ms: Some(20), ..habit });
             let (right, _, cut) = simulate(Habit { answer_ms, ..habit });
             assert!(right > 0, "{habit:?}: none was answered");
             let is_lively = answer_ms < 1_000 && habit.terminator == Terminator::Nothing;

@@ -84,8 +84,8 @@ fn both_ask_each_other_at_the_same_moment() {
         a> REQ_ES
         p> REQ_ES
         p< REQ_ES
-        p< RES_ES(external 1 sensor 1: 720 (900 80))
         p> RES_ES(external 2 sensor 0: 1 (1 100))
+        p< RES_ES(external 1 sensor 1: 720 (900 80))
         a< RES_ES(external 2 sensor 0: 1 (1 100))
     ",
     );
@@ -207,7 +207,7 @@ fn who_is_left_with_questions_open_tells_their_askers() {
 #[test]
 fn an_answer_still_comes_through_while_leaving() {
     check_linked(
-        "a> REQ_EP\np< REQ_EP\ntypes kill\np< REQ_DCPEER(1)\n\
+        "a> REQ_EP\np< REQ_EP\ntypes kill\nat 10\np< REQ_DCPEER(1)\n\
                   p> RES_EP(external 2 potency: 5)\na< RES_EP(external 2 potency: 5)\np> OK(01)\n\
                   prints Successful disconnect\nprints Peer 2 disconnected\nexits 0",
     );
@@ -275,6 +275,7 @@ fn who_leaves_gives_all_turns_back_that_wait() {
         a>> REQ_LP\nREQ_ES\nREQ_LP\n
         p< REQ_ES
         types kill
+        at 10
         p< REQ_DCPEER(1)
         p> OK(01)
         a< RES_LP(local 1 potency: 1940)
@@ -299,13 +300,14 @@ fn who_leaves_asks_nothing_more() {
         c< RES_ADD(2)
         c> REQ_ES
         types kill
+        c< ERROR(03)
+        at 10
         p< REQ_DCPEER(1)
         b opens
         b> REQ_ADD
         b< RES_ADD(3)
         b> REQ_EP
         b< ERROR(03)
-        c< ERROR(03)
         p> RES_ES(external 2 sensor 0: 1 (1 100))
         a< RES_ES(external 2 sensor 0: 1 (1 100))
         p> ERROR(03)
@@ -328,6 +330,7 @@ fn a_link_that_is_hopeless_while_leaving_ends_once() {
         at 200
         p< REQ_ES
         types kill
+        at 210
         p< REQ_DCPEER(1)
         at 2000
         a<< ERROR(03)\nERROR(03)\nERROR(03)\n
@@ -345,6 +348,7 @@ fn what_is_answered_with_the_goodbye_is_written_before_it() {
         a>> REQ_LP\nREQ_ES\n
         p< REQ_ES
         types kill
+        at 10
         p< REQ_DCPEER(1)
         p>> RES_ES(external 2 sensor 0: 1 (1 100))\nOK(01)\n
         a< RES_LP(local 1 potency: 1940)

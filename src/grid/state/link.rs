@@ -1,7 +1,7 @@
 //! What goes over the link between two servers, and how it ends (spec: Life of the peer link, 4 and
 //! 5; Queries).
 
-use super::questions::{Answered, Sent};
+use super::questions::Answered;
 use super::{Effect, Exit, OpenTurn, State, Why};
 use crate::grid::limits::{LEAVE_MS_MAX, SEARCH_PAUSE_MS_MIN};
 use crate::grid::protocol::{DONE_TEXT, Message, Query, Refusal, Scope, Terminator};
@@ -34,6 +34,10 @@ pub(super) struct Link {
     pub(super) pause_ms: u64,
     /// We have said goodbye, and wait so long for the answer.
     pub(super) leaving: Option<Millis>,
+    /// What the other server is to be told, when it has read what it was asked.
+    pub(super) owed: Vec<Message>,
+    /// Something of that was to be told earlier.
+    pub(super) is_held: bool,
 }
 
 /// Somebody at the peer port who has not sent `REQ_ADDPEER`.
@@ -87,6 +91,8 @@ impl Link {
             has_met_stranger: false,
             pause_ms: SEARCH_PAUSE_MS_MIN,
             leaving: None,
+            owed: Vec::new(),
+            is_held: false,
         }
     }
 
@@ -153,10 +159,13 @@ impl State {
     ) {
         match message {
             Message::Req(query) => {
-                self.tell(pair.link, self.answer_to_peer(query), effects);
+                self.questions.inquired(now);
+                self.link.owed.push(self.answer_to_peer(query));
             }
             Message::ReqDcPeer(id) if id == pair.theirs => {
-                self.tell(pair.link, Message::Done, effects);
+                self.link.owed.push(Message::Done);
+                let owed = std::mem::take(&mut self.link.owed);
+                owed.into_iter().for_each(|message| self.tell(pair.link, message, effects));
                 // Both may leave at once; then each waits for the other's answer.
                 if self.link.leaving.is_none() {
                     effects.push(Effect::Part(pair.link, Why::Goodbye));
@@ -164,7 +173,7 @@ impl State {
                 }
             }
             Message::ReqDcPeer(_) => {
-                self.tell(pair.link, Message::Error(Refusal::PeerNotFound), effects);
+                self.link.owed.push(Message::Error(Refusal::PeerNotFound));
             }
             Message::Done if self.link.leaving.is_some() => {
                 effects.push(Effect::Say(DONE_TEXT.to_owned()));
@@ -177,7 +186,7 @@ impl State {
                 self.server_left(pair.theirs, effects);
             }
             Message::ReqAddPeer => {
-                self.tell(pair.link, Message::Error(Refusal::PeerLimit), effects);
+                self.link.owed.push(Message::Error(Refusal::PeerLimit));
             }
             Message::ResSensor(..) | Message::ResPower(..) | Message::Error(_) => {
                 self.peer_answered(now, pair, message, effects);
@@ -186,7 +195,7 @@ impl State {
                 let answer = Message::Error(Refusal::PeerNotFound);
                 self.peer_answered(now, pair, answer, effects);
             }
-            other => self.complain(pair.link, &other, effects),
+            other => self.link.owed.extend(complaint(&other)),
         }
     }
 
@@ -228,16 +237,6 @@ impl State {
         }
     }
 
-    /// Answers what is no question that we know. What looks like an answer is not answered: two
-    /// servers that complain about each other's complaints would never end.
-    pub(super) fn complain(&self, link: LinkId, message: &Message, effects: &mut Vec<Effect>) {
-        if let Message::Malformed(text) = message
-            && !is_answer(text)
-        {
-            self.tell(link, Message::Error(Refusal::Malformed), effects);
-        }
-    }
-
     pub(super) fn peer_closed(&mut self, link: LinkId, effects: &mut Vec<Effect>) {
         self.link.guests.remove(&link);
         match self.link.phase {
@@ -264,6 +263,8 @@ impl State {
             return self.server_left(theirs, effects);
         }
         effects.push(Effect::Say(format!("Peer {theirs} disconnected")));
+        self.link.owed.clear();
+        self.link.is_held = false;
         for question in self.questions.give_up() {
             self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
         }
@@ -295,44 +296,11 @@ impl State {
                 // First, so that the other server can listen there at once.
                 self.link.is_listening = false;
                 effects.push(Effect::StopListening);
-                self.tell(pair.link, Message::ReqDcPeer(pair.ours), effects);
+                self.link.owed.push(Message::ReqDcPeer(pair.ours));
             }
             // Said already; the other server's answer or the time will end it.
             Phase::Up(_) => {}
             _ => effects.push(Effect::End(Exit::Done)),
-        }
-    }
-
-    /// Puts questions on the link, as many as may be there. Until it is known that the other server
-    /// reads a stream, they share no write with answers, nor the answers of one event with others.
-    pub(super) fn forward(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        let Phase::Up(pair) = self.link.phase else { return };
-        if self.link.leaving.is_some() {
-            for question in self.questions.give_up_waiting() {
-                self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
-            }
-        }
-        let is_line = self.link.terminator.is_line();
-        let reads_stream = is_line && self.questions.may_join();
-        let is_told =
-            |effect: &Effect| matches!(effect, Effect::Tell(link, ..) if *link == pair.link);
-        if !reads_stream && effects.iter().any(is_told) {
-            self.questions.told(now);
-            effects.push(Effect::Apart(pair.link));
-        }
-        let told = effects.len();
-        let is_wanted = |conn| self.open.contains_key(&conn);
-        while let Some(Sent { query, is_trial }) = self.questions.send(now, is_line, is_wanted) {
-            let asked = match query {
-                Query::Sensor(_) => Query::Sensor(Scope::External),
-                Query::Power(_) => Query::Power(Scope::External),
-            };
-            for _ in 0..if is_trial { 2 } else { 1 } {
-                self.tell(pair.link, Message::Req(asked), effects);
-            }
-        }
-        if !reads_stream && effects.len() > told {
-            effects.push(Effect::Apart(pair.link));
         }
     }
 
@@ -357,6 +325,13 @@ impl State {
             _ => "no peer".to_owned(),
         }));
     }
+}
+
+/// What is answered to what is no question that we know. What looks like an answer is not answered:
+/// two servers that complain about each other's complaints would never end.
+pub(super) fn complaint(message: &Message) -> Option<Message> {
+    matches!(message, Message::Malformed(text) if !is_answer(text))
+        .then_some(Message::Error(Refusal::Malformed))
 }
 
 fn is_answer(text: &[u8]) -> bool {

@@ -2,7 +2,9 @@
 
 mod clients;
 mod counters;
+mod forward;
 mod link;
+mod pace;
 mod questions;
 mod search;
 mod trial;
@@ -228,7 +230,8 @@ impl State {
     /// When `handle` next has something to do by itself.
     pub fn deadline(&self) -> Option<Millis> {
         let questions = self.questions.deadline(self.link.terminator.is_line());
-        let own = [self.clients.deadline(), questions, self.link.deadline()];
+        let owed = (!self.link.owed.is_empty()).then(|| self.questions.pace.tells_at());
+        let own = [self.clients.deadline(), questions, self.link.deadline(), owed];
         own.into_iter().flatten().min()
     }
 

@@ -3,14 +3,14 @@
 //!
 //! A program may take what one `recv` gives it for one message. Asked twice at once it answers
 //! once, and the order is lost. So until we know better, a question goes when the one before it
-//! is answered, or a moment later. Where many wait, a trial (`trial.rs`) shows whether the
-//! other server reads a stream; then it is asked as fast as our clients ask.
+//! is answered, or a moment later, and not right behind an answer of ours (`pace.rs`). Where many
+//! wait, a trial (`trial.rs`) shows whether the other server reads a stream; then it is asked as
+//! fast as our clients ask.
 
 use super::Why;
+use super::pace::Pace;
 use super::trial::{Shown, Trial, unlike};
-use crate::grid::limits::{
-    HOLD_MS, HOLD_MS_MAX, PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_HELD_MIN, TRIAL_WAITING_MIN,
-};
+use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_HELD_MIN, TRIAL_WAITING_MIN};
 use crate::grid::protocol::{Query, Scope};
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
@@ -71,11 +71,8 @@ pub(super) struct Questions {
     /// When the last answer came.
     heard_at: Millis,
     manner: Manner,
-    /// When the last one went.
-    sent_at: Millis,
-    /// When the other server was last told something else.
-    told_at: Option<Millis>,
-    /// How many have waited because of that.
+    pub(super) pace: Pace,
+    /// How many have waited because the other server was told something else.
     held: u32,
     /// The other server has answered a question about sensors well.
     knows_sensors: bool,
@@ -132,9 +129,9 @@ impl Questions {
         self.has_orphans = true;
     }
 
-    /// The other server was told something that is no question.
-    pub(super) fn told(&mut self, now: Millis) {
-        self.told_at = Some(now);
+    /// The other server asked something.
+    pub(super) fn inquired(&mut self, now: Millis) {
+        self.pace.inquired(now, self.waiting.front().map(|first| first.since));
     }
 
     /// The next question to be put on the link. `is_line`: the other server ends its messages with
@@ -150,7 +147,9 @@ impl Questions {
             self.has_orphans = !self.waiting.is_empty();
         }
         if let Manner::Trial(trial) = &mut self.manner {
-            return trial.probe(now).map(|query| Sent { query, is_trial: false });
+            let query = trial.probe(now, self.pace.asks_at())?;
+            self.pace.asked(now);
+            return Some(Sent { query, is_trial: false });
         }
         if self.next_at(is_line).is_none_or(|at| now < at) {
             return None;
@@ -166,12 +165,12 @@ impl Questions {
                 until,
                 ..lost
             });
+            self.pace.asked(now);
             return Some(Sent { query, is_trial: false });
         }
         let question = Question { sent: now, ..self.waiting.pop_front()? };
-        self.sent_at = now;
-        self.held +=
-            u32::from(self.told_at.is_some_and(|told| question.since < told.plus(HOLD_MS)));
+        self.pace.asked(now);
+        self.held += u32::from(self.pace.has_held(question.since));
         let may_try = is_line && self.manner == Manner::Unknown && self.asked.is_empty();
         let is_worth_it = may_try && self.is_trial_due() && question.was_sent_in_time();
         // A trial needs both kinds, and nothing is tried with what may not be known over there.
@@ -198,15 +197,12 @@ impl Questions {
             _ if self.asked.is_empty() => Millis(0),
             Manner::Unknown if is_line && self.is_doubtful() => return None,
             Manner::Unknown if is_line => {
-                self.sent_at.plus(SPACING_MS.min(first.patience_ms() / 2))
+                self.pace.asked_at().plus(SPACING_MS.min(first.patience_ms() / 2))
             }
             // One that is late could read this together with the one that it owes.
             _ => self.lost(is_line)?.had_time_at(),
         };
-        // It may not have read yet what it was told last, and would read both as one.
-        let told = self.told_at.filter(|_| !reads_stream);
-        let held = told.map(|told| told.plus(HOLD_MS).min(first.since.plus(HOLD_MS_MAX)));
-        Some(held.map_or(at, |held| held.max(at)))
+        Some(if reads_stream { at } else { self.pace.asks_at().max(at) })
     }
 
     /// Whether it is worth a trial: many wait, or many have waited for the other server to read.
@@ -252,9 +248,11 @@ impl Questions {
     pub(super) fn answered(&mut self, now: Millis, is_good: impl Fn(Query) -> bool) -> Answered {
         self.heard_at = now;
         if let Manner::Trial(trial) = self.manner {
+            self.pace.answered(now, true);
             return self.tried(now, trial, is_good);
         }
         self.pass_over(&is_good);
+        self.pace.answered(now, self.asked.len() < 2);
         let Some(question) = self.asked.pop_front() else { return Answered::Nothing };
         if is_good(question.query) {
             match question.query {
@@ -380,7 +378,7 @@ impl Questions {
         let asked = self.asked.get(self.given_up).map(|question| question.until);
         let waiting = self.waiting.front().map(|question| question.until);
         let next = match self.manner {
-            Manner::Trial(trial) => trial.deadline(),
+            Manner::Trial(trial) => trial.deadline(self.pace.asks_at()),
             _ => self.next_at(is_line),
         };
         [asked, waiting, next].into_iter().flatten().min()

@@ -1,7 +1,7 @@
 //! Finding the other server and agreeing with it on the link (spec: Life of the peer link, 1 to 3,
 //! 5 and 6).
 
-use super::link::{Guest, Pair, Phase};
+use super::link::{Guest, Pair, Phase, complaint};
 use super::{Effect, Event, Exit, Side, State, Why};
 use crate::grid::decode::Heard;
 use crate::grid::limits::{
@@ -121,7 +121,9 @@ impl State {
                 self.guest_strayed(link, effects);
             }
             other => {
-                self.complain(link, &other, effects);
+                if let Some(complaint) = complaint(&other) {
+                    self.tell(link, complaint, effects);
+                }
                 self.guest_strayed(link, effects);
             }
         }
@@ -151,7 +153,7 @@ impl State {
                 let theirs = if ours == ACCEPTOR_ID { DIALER_ID } else { ACCEPTOR_ID };
                 effects.push(Effect::Say(format!("New Peer ID: {ours}")));
                 effects.push(Effect::Say(format!("Peer {theirs} connected")));
-                self.tell(link, Message::ResAddPeer(theirs), effects);
+                self.link.owed.push(Message::ResAddPeer(theirs));
                 self.link_up(Pair { link, ours, theirs });
             }
             Message::Error(Refusal::PeerLimit) => {

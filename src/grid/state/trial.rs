@@ -49,9 +49,10 @@ impl Trial {
         (!self.is_told).then_some(self.question)
     }
 
-    /// The question of the other kind, if it is time for it.
-    pub(super) fn probe(&mut self, now: Millis) -> Option<Query> {
-        if self.probe.is_some() || now < self.due {
+    /// The question of the other kind, if it is time for it. Until `quiet_at` the other server may
+    /// be reading something else.
+    pub(super) fn probe(&mut self, now: Millis, quiet_at: Millis) -> Option<Query> {
+        if self.probe.is_some() || now < self.due.max(quiet_at) {
             return None;
         }
         self.last = now;
@@ -59,9 +60,9 @@ impl Trial {
         self.probe
     }
 
-    pub(super) fn deadline(&self) -> Option<Millis> {
+    pub(super) fn deadline(&self, quiet_at: Millis) -> Option<Millis> {
         let until = self.open().map(|question| question.until);
-        let due = self.probe.is_none().then_some(self.due);
+        let due = self.probe.is_none().then_some(self.due.max(quiet_at));
         until.into_iter().chain(due).chain(self.stuck_at()).min()
     }
 

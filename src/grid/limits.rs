@@ -26,7 +26,8 @@ pub const PEER_MS_MAX: u64 = 2_000;
 pub const PEER_TIMEOUTS_MAX: u32 = 3;
 /// How soon a question follows one that is not answered yet, while nobody knows how the other
 /// server reads. One who takes what a `recv` gives for one message, and no longer than this for its
-/// answer, never finds two; one who waits for ten questions has them within a second.
+/// answer, never finds two; one who waits for ten questions has them within a second. Less where a
+/// question may take no longer than twice this.
 pub const SPACING_MS: u64 = 100;
 /// Questions that wait behind one before it is worth trying whether the other server reads a
 /// stream.
@@ -57,10 +58,13 @@ pub const SEARCH_PAUSE_MS_MIN: u64 = 500;
 pub const SEARCH_PAUSE_MS_MAX: u64 = 5_000;
 
 /// How long, in ms, a question waits behind what was told to a server that may take one `recv` for
-/// one message, and what is told behind a question: long enough to be read alone, also where that
-/// server has to wait for a processor.
+/// one message, and at most what is to be told behind a question: long enough to be read alone,
+/// also where that server has to wait for a processor. So long a question waits before it goes
+/// first.
 pub const HOLD_MS: u64 = 10;
-/// Questions that have waited so before it is found out whether they must.
+/// What waits so at most. Who asks more than this without waiting for answers is told all at once.
+pub const HELD_MAX: usize = 16;
+/// Questions and answers that have waited so before it is found out whether they must.
 pub const TRIAL_HELD_MIN: u32 = 8;
 
 /// Events that wait for the coordinator, beside one turn of each client. Those who bring more wait,

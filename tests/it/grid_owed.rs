@@ -2,7 +2,7 @@
 
 use crate::value::{SENSORS, check};
 use malha::grid::decode::Heard;
-use malha::grid::limits::{HOLD_MS, PEER_MS_MAX};
+use malha::grid::limits::{HELD_MAX, HOLD_MS, PEER_MS_MAX};
 use malha::grid::protocol::{Message, Query, Reading, Scope, Terminator};
 use malha::grid::state::{Effect, Event, Setup, Side, State, Turn};
 use malha::net::asked::ConnId;
@@ -139,9 +139,32 @@ fn a_peer_that_asks_all_the_time_is_asked_too() {
         at 10
         p>> REQ_EP
         p<< REQ_ES
+        at 11
         p>> RES_ES(external 2 sensor 0: 1 (1 100))
         a< RES_ES(external 2 sensor 0: 1 (1 100))
         p<< RES_EP(external 1 potency: 1940)
+    ",
+    );
+}
+
+/// Also if it asks what nobody can answer.
+#[test]
+fn a_peer_that_talks_nonsense_all_the_time_is_asked_too() {
+    check_linked(
+        r"
+        p>> REQ_DCPEER(7)
+        p<< ERROR(03)
+        a> REQ_ES
+        at 5
+        p>> REQ_DCPEER(7)
+        p<< ERROR(03)
+        at 10
+        p>> REQ_DCPEER(7)
+        p<< REQ_ES
+        at 11
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        p<< ERROR(03)
     ",
     );
 }
@@ -154,11 +177,49 @@ fn a_peer_without_terminators_is_answered_when_it_has_answered() {
         a> REQ_ES
         p<< REQ_ES
         p>> REQ_EP
+        at 1
         p>> RES_ES(external 2 sensor 0: 1 (1 100))
         a< RES_ES(external 2 sensor 0: 1 (1 100))
         p<< RES_EP(external 1 potency: 1940)
     ",
     );
+}
+
+/// What has waited together goes one by one: when it speaks again, or a moment later.
+#[test]
+fn a_peer_that_has_asked_twice_meanwhile_is_answered_twice() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p<< REQ_ES
+        at 1
+        p>> REQ_EP
+        at 2
+        p>> REQ_ES
+        at 3
+        p>> REQ_EP
+        at 4
+        p>> RES_ES(external 2 sensor 0: 1 (1 100))
+        a< RES_ES(external 2 sensor 0: 1 (1 100))
+        p<< RES_EP(external 1 potency: 1940)
+        at 5
+        p>> REQ_LP
+        p<< RES_ES(external 1 sensor 1: 720 (900 80))
+        at 14
+        at 15
+        p<< RES_EP(external 1 potency: 1940)
+        at 25
+        p<< ERROR(05)
+    ",
+    );
+}
+
+/// Who asks and asks without waiting for answers can tell them apart.
+#[test]
+fn a_peer_that_asks_many_times_meanwhile_is_answered_at_once() {
+    let asks = "p>> REQ_EP\n".repeat(HELD_MAX + 1);
+    let answers = "p<< RES_EP(external 1 potency: 1940)\n".repeat(HELD_MAX + 1);
+    check_linked(&format!("a> REQ_ES\np<< REQ_ES\nat 1\n{asks}{answers}at 2"));
 }
 
 /// Its own clients are not to wait because it is slow.
@@ -209,10 +270,29 @@ fn a_peer_is_told_goodbye_when_it_has_answered() {
         a> REQ_ES
         p<< REQ_ES
         types kill
+        at 1
         p>> RES_ES(external 2 sensor 0: 1 (1 100))
         p<< REQ_DCPEER(1)
         a< RES_ES(external 2 sensor 0: 1 (1 100))
         p>> OK(01)
+    ",
+    );
+}
+
+/// Also where there was no question, but an answer.
+#[test]
+fn a_peer_is_told_goodbye_a_moment_after_it_was_answered() {
+    check_linked(
+        r"
+        p>> REQ_EP
+        p<< RES_EP(external 1 potency: 1940)
+        types kill
+        at 9
+        at 10
+        p<< REQ_DCPEER(1)
+        p>> OK(01)
+        prints Peer 2 disconnected
+        exits 0
     ",
     );
 }

@@ -96,6 +96,31 @@ fn no_answer_in_2_s_is_told_at_2_s_and_not_before() {
     check_linked("a> REQ_ES\np< REQ_ES\nat 1999\nat 2000\na< ERROR(03)\nat 3000");
 }
 
+/// Also where that one went late, and is over before the other server had time to read it.
+#[test]
+fn a_question_comes_100_ms_after_the_one_before() {
+    let asked: String =
+        (1..=20).map(|n| format!("at {}\np> ERROR(05)\np< REQ_ES\n", 99 * n)).collect();
+    check_linked(&format!(
+        r"
+        b opens
+        b> REQ_ADD
+        b< RES_ADD(2)
+        a>> {}
+        p< REQ_ES
+        {asked}
+        b> REQ_EP
+        at 2000
+        a<< {}{}
+        at 2079
+        at 2080
+        p< REQ_EP",
+        r"REQ_ES\n".repeat(21),
+        r"ERROR(05)\n".repeat(20),
+        r"ERROR(03)\n",
+    ));
+}
+
 #[test]
 fn a_late_answer_is_thrown_away_and_the_next_is_right() {
     check_linked(

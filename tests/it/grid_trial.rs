@@ -66,6 +66,26 @@ fn who_takes_one_recv_for_one_message_is_asked_one_at_a_time() {
     }
 }
 
+/// Nor where it asks us all the time, and is answered each time: then the question of the other
+/// kind goes first.
+#[test]
+fn who_asks_all_the_time_is_asked_the_other_kind_too() {
+    let inquiry = "p> REQ_MN\np< RES_MN(1 1940)";
+    let ask = |at: u64| format!("at {at}\n{inquiry}\n");
+    let busy: String = (970..1010).step_by(8).map(ask).collect();
+    check_linked(&format!(
+        r"{TRIAL}{busy}
+        at 1010
+        p> REQ_MN
+        p< REQ_EP
+        at 1011
+        p> RES_EP(external 2 potency: 8)
+        p< RES_MN(1 1940)
+        at 1021
+        p< REQ_ES"
+    ));
+}
+
 /// One that reads a stream and is late with both, or with one, is not taken for another.
 #[test]
 fn who_is_late_with_an_answer_reads_a_stream_all_the_same() {

@@ -3,13 +3,14 @@
 use super::link::{Pair, Phase};
 use super::questions::Sent;
 use super::{Effect, State};
+use crate::grid::limits::HELD_MAX;
 use crate::grid::protocol::{Message, Query, Refusal, Scope};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
 
 impl State {
-    /// Tells the other server what it is owed, and asks it as much as may be asked. Until it is
-    /// known that it reads a stream, it is to read each thing before the next comes.
+    /// Tells the other server what it is to be told, and asks it as much as may be asked. Until it
+    /// is known that it reads a stream, it is to read each thing before the next comes.
     pub(super) fn forward(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let (Phase::Up(Pair { link, .. }) | Phase::Granting(link, ..)) = self.link.phase else {
             return;
@@ -19,29 +20,34 @@ impl State {
                 self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
             }
         }
-        if self.link.is_held || !self.questions.pace.is_pressing() {
-            self.tell_owed(now, link, effects);
+        // Each puts the other off, so the order is what keeps both going: what is to be told goes
+        // first, but not before a question that could not go because of such things.
+        if !self.questions.pace.is_pressing() {
+            self.tell_rest(now, link, effects);
         }
         self.ask(now, link, effects);
-        self.tell_owed(now, link, effects);
-        self.link.is_held = !self.link.owed.is_empty();
+        self.tell_rest(now, link, effects);
+        self.link.is_held = !self.link.to_tell.is_empty();
     }
 
-    /// It is known that what goes to the other server may share a write.
     fn reads_stream(&self) -> bool {
-        self.link.terminator.is_line() && self.questions.may_join()
+        self.questions.reads_stream(self.link.terminator.is_line())
     }
 
-    fn tell_owed(&mut self, now: Millis, link: LinkId, effects: &mut Vec<Effect>) {
+    /// Tells what may be told now: all of what came with this event, or one thing that has waited.
+    fn tell_rest(&mut self, now: Millis, link: LinkId, effects: &mut Vec<Effect>) {
+        let (count, is_held) = (self.link.to_tell.len(), self.link.is_held);
         let reads_stream = self.reads_stream();
-        if self.link.owed.is_empty() || (!reads_stream && now < self.questions.pace.tells_at()) {
+        let is_free = reads_stream || count > HELD_MAX;
+        if count == 0 || !is_free && now < self.questions.pace.may_tell_at(is_held) {
             return;
         }
-        let mut owed = std::mem::take(&mut self.link.owed);
-        owed.drain(..).for_each(|message| self.tell(link, message, effects));
-        self.link.owed = owed;
+        let mut to_tell = std::mem::take(&mut self.link.to_tell);
+        let count = if is_held && !is_free { 1 } else { count };
+        to_tell.drain(..count).for_each(|message| self.tell(link, message, effects));
+        self.link.to_tell = to_tell;
         if !reads_stream {
-            self.questions.pace.told(now);
+            self.questions.pace.told(now, is_held);
             effects.push(Effect::Apart(link));
         }
     }

@@ -34,9 +34,9 @@ pub(super) struct Link {
     pub(super) pause_ms: u64,
     /// We have said goodbye, and wait so long for the answer.
     pub(super) leaving: Option<Millis>,
-    /// What the other server is to be told, when it has read what it was asked.
-    pub(super) owed: Vec<Message>,
-    /// Something of that was to be told earlier.
+    /// What the other server is to be told, as soon as it may be (`pace.rs`).
+    pub(super) to_tell: Vec<Message>,
+    /// The first of that has waited already, or is to be told when all before it was read.
     pub(super) is_held: bool,
 }
 
@@ -91,7 +91,7 @@ impl Link {
             has_met_stranger: false,
             pause_ms: SEARCH_PAUSE_MS_MIN,
             leaving: None,
-            owed: Vec::new(),
+            to_tell: Vec::new(),
             is_held: false,
         }
     }
@@ -159,13 +159,15 @@ impl State {
     ) {
         match message {
             Message::Req(query) => {
-                self.questions.inquired(now);
-                self.link.owed.push(self.answer_to_peer(query));
+                self.answer_peer(now, self.answer_to_peer(query));
             }
             Message::ReqDcPeer(id) if id == pair.theirs => {
-                self.link.owed.push(Message::Done);
-                let owed = std::mem::take(&mut self.link.owed);
-                owed.into_iter().for_each(|message| self.tell(pair.link, message, effects));
+                self.link.to_tell.push(Message::Done);
+                // At once: whoever leaves hears nothing that comes later.
+                for message in std::mem::take(&mut self.link.to_tell) {
+                    self.tell(pair.link, message, effects);
+                    effects.push(Effect::Apart(pair.link));
+                }
                 // Both may leave at once; then each waits for the other's answer.
                 if self.link.leaving.is_none() {
                     effects.push(Effect::Part(pair.link, Why::Goodbye));
@@ -173,7 +175,7 @@ impl State {
                 }
             }
             Message::ReqDcPeer(_) => {
-                self.link.owed.push(Message::Error(Refusal::PeerNotFound));
+                self.answer_peer(now, Message::Error(Refusal::PeerNotFound));
             }
             Message::Done if self.link.leaving.is_some() => {
                 effects.push(Effect::Say(DONE_TEXT.to_owned()));
@@ -186,7 +188,7 @@ impl State {
                 self.server_left(pair.theirs, effects);
             }
             Message::ReqAddPeer => {
-                self.link.owed.push(Message::Error(Refusal::PeerLimit));
+                self.answer_peer(now, Message::Error(Refusal::PeerLimit));
             }
             Message::ResSensor(..) | Message::ResPower(..) | Message::Error(_) => {
                 self.peer_answered(now, pair, message, effects);
@@ -195,8 +197,17 @@ impl State {
                 let answer = Message::Error(Refusal::PeerNotFound);
                 self.peer_answered(now, pair, answer, effects);
             }
-            other => self.link.owed.extend(complaint(&other)),
+            other => {
+                if let Some(complaint) = complaint(&other) {
+                    self.answer_peer(now, complaint);
+                }
+            }
         }
+    }
+
+    fn answer_peer(&mut self, now: Millis, answer: Message) {
+        self.questions.spoke(now);
+        self.link.to_tell.push(answer);
     }
 
     /// What the own network answers, as it is asked by the other server.
@@ -263,7 +274,7 @@ impl State {
             return self.server_left(theirs, effects);
         }
         effects.push(Effect::Say(format!("Peer {theirs} disconnected")));
-        self.link.owed.clear();
+        self.link.to_tell.clear();
         self.link.is_held = false;
         for question in self.questions.give_up() {
             self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
@@ -296,7 +307,8 @@ impl State {
                 // First, so that the other server can listen there at once.
                 self.link.is_listening = false;
                 effects.push(Effect::StopListening);
-                self.link.owed.push(Message::ReqDcPeer(pair.ours));
+                self.link.to_tell.push(Message::ReqDcPeer(pair.ours));
+                self.link.is_held = true;
             }
             // Said already; the other server's answer or the time will end it.
             Phase::Up(_) => {}

@@ -230,8 +230,9 @@ impl State {
     /// When `handle` next has something to do by itself.
     pub fn deadline(&self) -> Option<Millis> {
         let questions = self.questions.deadline(self.link.terminator.is_line());
-        let owed = (!self.link.owed.is_empty()).then(|| self.questions.pace.tells_at());
-        let own = [self.clients.deadline(), questions, self.link.deadline(), owed];
+        let is_telling = !self.link.to_tell.is_empty();
+        let tells = is_telling.then(|| self.questions.pace.may_tell_at(self.link.is_held));
+        let own = [self.clients.deadline(), questions, self.link.deadline(), tells];
         own.into_iter().flatten().min()
     }
 

@@ -1,6 +1,7 @@
 //! When the next thing goes to a server that may take what one `recv` gives it for one message:
-//! when it has read the one before, or had time to. So a question waits for an answer, and an
-//! answer for a question. An answer does not wait for another: who asks twice at once expects two.
+//! when it has read the one before, or had time to. So a question waits for what was told before
+//! it, and what is to be told waits for the question before it. An answer that waits for nothing
+//! else does not wait for another: who asks twice at once expects two.
 
 use crate::grid::limits::HOLD_MS;
 use crate::net::clock::Millis;
@@ -13,35 +14,45 @@ pub(super) struct Pace {
     is_unread: bool,
     /// When it was told something that is no question.
     told_at: Option<Millis>,
-    /// It has asked us since, and a question has waited long.
+    /// It has said something since that is to be answered.
+    has_spoken: bool,
+    /// A question that has waited for [`HOLD_MS`] goes before the answer to that.
     is_pressing: bool,
+    /// How many questions and answers have waited.
+    held: u32,
 }
 
 impl Pace {
-    /// A question goes.
-    pub(super) fn asked(&mut self, now: Millis) {
+    /// A question goes. `since`: when its client asked.
+    pub(super) fn asked(&mut self, now: Millis, since: Millis) {
+        self.held += u32::from(self.told_at.is_some_and(|told| since < told.plus(HOLD_MS)));
         self.asked_at = now;
         self.is_unread = true;
-    }
-
-    /// Something else goes.
-    pub(super) fn told(&mut self, now: Millis) {
-        self.told_at = Some(now);
         self.is_pressing = false;
     }
 
-    /// The other server asked something, and a question waits since then. Where no quiet moment
-    /// comes, this is the best one: most have read what they were told before they ask again.
-    pub(super) fn inquired(&mut self, now: Millis, since: Option<Millis>) {
+    /// Something else goes. `was_held`: it has waited.
+    pub(super) fn told(&mut self, now: Millis, was_held: bool) {
+        self.held += u32::from(was_held);
+        self.told_at = Some(now);
+        self.has_spoken = false;
+        self.is_pressing = false;
+    }
+
+    /// The other server said something that is to be answered. `since`: when the first of the
+    /// questions that wait was asked. Where no quiet moment comes, this is the best one: most have
+    /// read what they were told before they say something new.
+    pub(super) fn spoke(&mut self, now: Millis, since: Option<Millis>) {
+        self.has_spoken = true;
         self.is_pressing = since.is_some_and(|since| since.plus(HOLD_MS) <= now);
     }
 
-    /// The other server answered. `is_last`: to the last question.
+    /// The other server answered a question. `is_last`: the last one.
     pub(super) fn answered(&mut self, now: Millis, is_last: bool) {
         self.is_unread &= !is_last;
         if self.told_at.is_some_and(|told| self.asked_at < told) {
             // It was at work at this answer then, and reads only now what it was told.
-            self.told(now);
+            self.told(now, false);
         }
     }
 
@@ -49,15 +60,21 @@ impl Pace {
         self.asked_at
     }
 
-    /// When it may be asked.
-    pub(super) fn asks_at(&self) -> Millis {
-        let told = self.told_at.filter(|_| !self.is_pressing);
-        told.map_or(Millis(0), |told| told.plus(HOLD_MS))
+    /// From when on it may be asked.
+    pub(super) fn may_ask_at(&self) -> Millis {
+        self.read_at(self.is_pressing)
     }
 
-    /// When it may be told something.
-    pub(super) fn tells_at(&self) -> Millis {
-        if self.is_unread { self.asked_at.plus(HOLD_MS) } else { Millis(0) }
+    /// From when on it may be told something. `is_held`: something that has waited already.
+    pub(super) fn may_tell_at(&self, is_held: bool) -> Millis {
+        let asked = if self.is_unread { self.asked_at.plus(HOLD_MS) } else { Millis(0) };
+        if is_held { asked.max(self.read_at(self.has_spoken)) } else { asked }
+    }
+
+    /// From when on it counts as having read what it was told last; `has_read`: it does already.
+    fn read_at(&self, has_read: bool) -> Millis {
+        let told = self.told_at.filter(|_| !has_read);
+        told.map_or(Millis(0), |told| told.plus(HOLD_MS))
     }
 
     /// Whether a question goes before what is to be told.
@@ -65,8 +82,8 @@ impl Pace {
         self.is_pressing
     }
 
-    /// Whether a question that goes now has waited, since then, because something was told.
-    pub(super) fn has_held(&self, since: Millis) -> bool {
-        self.told_at.is_some_and(|told| since < told.plus(HOLD_MS))
+    /// How many questions and answers have waited for the other server to read.
+    pub(super) fn held(&self) -> u32 {
+        self.held
     }
 }

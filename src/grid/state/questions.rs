@@ -10,7 +10,9 @@
 use super::Why;
 use super::pace::Pace;
 use super::trial::{Shown, Trial, unlike};
-use crate::grid::limits::{PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_HELD_MIN, TRIAL_WAITING_MIN};
+use crate::grid::limits::{
+    HOLD_MS, PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_HELD_MIN, TRIAL_WAITING_MIN,
+};
 use crate::grid::protocol::{Query, Scope};
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
@@ -72,8 +74,6 @@ pub(super) struct Questions {
     heard_at: Millis,
     manner: Manner,
     pub(super) pace: Pace,
-    /// How many have waited because the other server was told something else.
-    held: u32,
     /// The other server has answered a question about sensors well.
     knows_sensors: bool,
     /// And one about power.
@@ -129,9 +129,13 @@ impl Questions {
         self.has_orphans = true;
     }
 
-    /// The other server asked something.
-    pub(super) fn inquired(&mut self, now: Millis) {
-        self.pace.inquired(now, self.waiting.front().map(|first| first.since));
+    /// The other server said something that is to be answered.
+    pub(super) fn spoke(&mut self, now: Millis) {
+        let since = match self.manner {
+            Manner::Trial(trial) => trial.probe_due(),
+            _ => self.waiting.front().map(|first| first.since),
+        };
+        self.pace.spoke(now, since);
     }
 
     /// The next question to be put on the link. `is_line`: the other server ends its messages with
@@ -147,8 +151,8 @@ impl Questions {
             self.has_orphans = !self.waiting.is_empty();
         }
         if let Manner::Trial(trial) = &mut self.manner {
-            let query = trial.probe(now, self.pace.asks_at())?;
-            self.pace.asked(now);
+            let query = trial.probe(now, self.pace.may_ask_at())?;
+            self.pace.asked(now, now);
             return Some(Sent { query, is_trial: false });
         }
         if self.next_at(is_line).is_none_or(|at| now < at) {
@@ -157,20 +161,13 @@ impl Questions {
         if let Some(lost) = self.lost(is_line) {
             let until = now.plus(lost.patience_ms());
             let query = unlike(lost.query);
-            self.asked.push_back(Question {
-                conn: NOBODY,
-                query,
-                since: now,
-                sent: now,
-                until,
-                ..lost
-            });
-            self.pace.asked(now);
+            let probe = Question { conn: NOBODY, query, since: now, sent: now, until, ..lost };
+            self.asked.push_back(probe);
+            self.pace.asked(now, now);
             return Some(Sent { query, is_trial: false });
         }
         let question = Question { sent: now, ..self.waiting.pop_front()? };
-        self.pace.asked(now);
-        self.held += u32::from(self.pace.has_held(question.since));
+        self.pace.asked(now, question.since);
         let may_try = is_line && self.manner == Manner::Unknown && self.asked.is_empty();
         let is_worth_it = may_try && self.is_trial_due() && question.was_sent_in_time();
         // A trial needs both kinds, and nothing is tried with what may not be known over there.
@@ -191,23 +188,23 @@ impl Questions {
     /// When the next one may go if nothing is heard before; `None`: not then.
     fn next_at(&self, is_line: bool) -> Option<Millis> {
         let first = self.waiting.front()?;
-        let reads_stream = is_line && self.manner == Manner::Stream;
+        let reads_stream = self.reads_stream(is_line);
         let at = match self.manner {
-            _ if reads_stream => Millis(0),
-            _ if self.asked.is_empty() => Millis(0),
+            _ if reads_stream || self.asked.is_empty() => Millis(0),
             Manner::Unknown if is_line && self.is_doubtful() => return None,
             Manner::Unknown if is_line => {
-                self.pace.asked_at().plus(SPACING_MS.min(first.patience_ms() / 2))
+                let spacing_ms = SPACING_MS.min(first.patience_ms() / 2).max(HOLD_MS);
+                self.pace.asked_at().plus(spacing_ms)
             }
             // One that is late could read this together with the one that it owes.
             _ => self.lost(is_line)?.had_time_at(),
         };
-        Some(if reads_stream { at } else { self.pace.asks_at().max(at) })
+        Some(if reads_stream { at } else { self.pace.may_ask_at().max(at) })
     }
 
     /// Whether it is worth a trial: many wait, or many have waited for the other server to read.
     fn is_trial_due(&self) -> bool {
-        self.waiting.len() >= TRIAL_WAITING_MIN || self.held >= TRIAL_HELD_MIN
+        self.waiting.len() >= TRIAL_WAITING_MIN || self.pace.held() >= TRIAL_HELD_MIN
     }
 
     /// The question that stands in the way of all that wait, though its time is over, and was
@@ -248,12 +245,11 @@ impl Questions {
     pub(super) fn answered(&mut self, now: Millis, is_good: impl Fn(Query) -> bool) -> Answered {
         self.heard_at = now;
         if let Manner::Trial(trial) = self.manner {
-            self.pace.answered(now, true);
             return self.tried(now, trial, is_good);
         }
         self.pass_over(&is_good);
-        self.pace.answered(now, self.asked.len() < 2);
         let Some(question) = self.asked.pop_front() else { return Answered::Nothing };
+        self.pace.answered(now, self.asked.is_empty());
         if is_good(question.query) {
             match question.query {
                 Query::Sensor(_) => self.knows_sensors = true,
@@ -295,6 +291,8 @@ impl Questions {
         is_good: impl Fn(Query) -> bool,
     ) -> Answered {
         let (told, shown) = trial.heard(now, is_good);
+        // Before the probe went, any answer shows that both were read.
+        self.pace.answered(now, trial.probe_due().is_some() || shown == Shown::Messages);
         self.timeouts = 0;
         self.manner = match shown {
             Shown::Nothing => Manner::Trial(trial),
@@ -378,15 +376,16 @@ impl Questions {
         let asked = self.asked.get(self.given_up).map(|question| question.until);
         let waiting = self.waiting.front().map(|question| question.until);
         let next = match self.manner {
-            Manner::Trial(trial) => trial.deadline(self.pace.asks_at()),
+            Manner::Trial(trial) => trial.deadline(self.pace.may_ask_at()),
             _ => self.next_at(is_line),
         };
         [asked, waiting, next].into_iter().flatten().min()
     }
 
-    /// Whether what goes to the other server may share a write: it reads a stream.
-    pub(super) fn may_join(&self) -> bool {
-        self.manner == Manner::Stream
+    /// Whether what goes to the other server may share a write. `is_line`: it ends its messages
+    /// with a newline.
+    pub(super) fn reads_stream(&self, is_line: bool) -> bool {
+        is_line && self.manner == Manner::Stream
     }
 
     /// Whether an answer that comes now is the answer to a question.

@@ -153,7 +153,7 @@ impl State {
                 let theirs = if ours == ACCEPTOR_ID { DIALER_ID } else { ACCEPTOR_ID };
                 effects.push(Effect::Say(format!("New Peer ID: {ours}")));
                 effects.push(Effect::Say(format!("Peer {theirs} connected")));
-                self.link.owed.push(Message::ResAddPeer(theirs));
+                self.link.to_tell.push(Message::ResAddPeer(theirs));
                 self.link_up(Pair { link, ours, theirs });
             }
             Message::Error(Refusal::PeerLimit) => {

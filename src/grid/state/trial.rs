@@ -60,9 +60,14 @@ impl Trial {
         self.probe
     }
 
+    /// When the question of the other kind is due, if it has not gone.
+    pub(super) fn probe_due(&self) -> Option<Millis> {
+        self.probe.is_none().then_some(self.due)
+    }
+
     pub(super) fn deadline(&self, quiet_at: Millis) -> Option<Millis> {
         let until = self.open().map(|question| question.until);
-        let due = self.probe.is_none().then_some(self.due.max(quiet_at));
+        let due = self.probe_due().map(|due| due.max(quiet_at));
         until.into_iter().chain(due).chain(self.stuck_at()).min()
     }
 

@@ -26,12 +26,15 @@ pub const PEER_MS_MAX: u64 = 2_000;
 pub const PEER_TIMEOUTS_MAX: u32 = 3;
 /// How soon a question follows one that is not answered yet, while nobody knows how the other
 /// server reads. One who takes what a `recv` gives for one message, and no longer than this for its
-/// answer, never finds two; one who waits for ten questions has them within a second. Less where a
-/// question may take no longer than twice this.
+/// answer, never finds two; one who waits for ten questions has them within a second. More where an
+/// answer takes more than half of this, less where a question may take no more than twice this.
 pub const SPACING_MS: u64 = 100;
 /// Questions that wait behind one before it is worth trying whether the other server reads a
 /// stream.
 pub const TRIAL_WAITING_MIN: usize = 3;
+/// How long both answers to a question that went twice may take before it is found out what is
+/// missing: all other questions wait for that. Half of the usual time.
+pub const TRIAL_MS_MAX: u64 = PEER_MS_MAX / 2;
 /// How long somebody at the peer port may take to send `REQ_ADDPEER`. The same as for a client's
 /// `REQ_ADD`.
 pub const GREETING_MS_MAX: u64 = JOIN_MS_MAX;

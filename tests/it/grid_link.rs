@@ -108,105 +108,6 @@ fn a_server_that_is_refused_says_so_and_fails() {
 }
 
 #[test]
-fn who_leaves_says_its_own_id_and_waits_for_the_answer() {
-    check_linked(
-        r"
-        types kill
-        p< REQ_DCPEER(1)
-        a> REQ_LP
-        a< RES_LP(local 1 potency: 1940)
-        p> OK(01)
-        prints Successful disconnect
-        prints Peer 2 disconnected
-        exits 0
-        a ends
-    ",
-    );
-}
-
-#[test]
-fn who_is_left_answers_and_listens_again() {
-    check_linked(
-        r"
-        p> REQ_DCPEER(2)
-        p< OK(01)
-        p ends
-        prints Peer 2 disconnected
-        prints No peer found, starting to listen..
-        a> REQ_ES
-        a< ERROR(03)
-        a> REQ_LP
-        a< RES_LP(local 0 potency: 1940)
-        q opens peer
-        q> REQ_ADDPEER
-        q< RES_ADDPEER(2)
-        q> RES_ADDPEER(1)
-        prints Peer 2 connected
-        prints New Peer ID: 1
-        a> REQ_EP
-        q< REQ_EP
-        q> RES_EP(external 2 potency: 7)
-        a< RES_EP(external 2 potency: 7)
-    ",
-    );
-}
-
-#[test]
-fn a_dialer_that_is_left_listens() {
-    check(
-        "p listens\np< REQ_ADDPEER\np> RES_ADDPEER(2)\np< RES_ADDPEER(1)\np> REQ_DCPEER(1)\n\
-           p< OK(01)\np ends\nprints New Peer ID: 2\nprints Peer 1 connected\n\
-           prints Peer 1 disconnected\nprints No peer found, starting to listen..\n\
-           q opens peer\nq> REQ_ADDPEER\nq< RES_ADDPEER(2)",
-    );
-}
-
-#[test]
-fn a_wrong_id_does_not_end_the_link() {
-    check_linked(
-        r"
-        p> REQ_DCPEER(1)
-        p< ERROR(03)
-        p> REQ_DCPEER(9)
-        p< ERROR(03)
-        p> REQ_EP
-        p< RES_EP(external 1 potency: 1940)
-    ",
-    );
-}
-
-#[test]
-fn both_may_leave_at_once() {
-    check_linked(
-        r"
-        types kill
-        p< REQ_DCPEER(1)
-        p> REQ_DCPEER(2)
-        p< OK(01)
-        p> OK(01)
-        prints Successful disconnect
-        prints Peer 2 disconnected
-        exits 0
-        p ends
-    ",
-    );
-}
-
-#[test]
-fn a_goodbye_that_nobody_answers_ends_all_the_same() {
-    check_linked(
-        "types kill\np< REQ_DCPEER(1)\nat 1999\na> REQ_LP\na< RES_LP(local 1 potency: 1940)\n\
-                  at 2000\nprints Peer 2 disconnected\nexits 0",
-    );
-    check_linked("types kill\np< REQ_DCPEER(1)\np closes\nprints Peer 2 disconnected\nexits 0");
-    // Typed twice, it is still one goodbye.
-    check_linked(
-        "types kill\np< REQ_DCPEER(1)\ntypes kill\np> OK(01)\nprints Successful disconnect\n\
-         prints Peer 2 disconnected\nexits 0",
-    );
-}
-
-#[test]
 fn a_guest_gets_no_answers_before_it_has_the_link() {
     check(
         r"
@@ -363,23 +264,6 @@ fn who_had_a_link_and_finds_two_servers_already_does_not_end() {
             assert_eq!(state.handle(now, Event::Tick), [Effect::Dial], "round {round}");
         }
     }
-}
-
-#[test]
-fn who_comes_while_we_leave_is_sent_away() {
-    check_linked(
-        "q opens peer\ntypes kill\np< REQ_DCPEER(1)\nr opens peer\nr ends\nq> REQ_ADDPEER\n\
-         q ends\np> OK(01)\nexits 0",
-    );
-}
-
-/// Whatever it says to our goodbye, we go.
-#[test]
-fn a_goodbye_that_is_refused_is_one_all_the_same() {
-    check_linked(
-        "types kill\np< REQ_DCPEER(1)\np> ERROR(03)\nprints Peer not found\n\
-         prints Peer 2 disconnected\nexits 0",
-    );
 }
 
 #[test]

@@ -108,6 +108,8 @@ impl World {
 
     fn handle(&mut self, event: Event) {
         let effects = self.state.handle(self.now, event);
+        let is_overdue = self.state.deadline().is_some_and(|due| due <= self.now);
+        assert!(!is_overdue, "the coordinator would spin");
         self.is_cut = effects.iter().any(|effect| matches!(effect, Effect::Cut(..)));
         for effect in effects {
             match effect {

@@ -44,7 +44,7 @@ fn who_reads_a_stream_is_asked_all_that_wait_at_once() {
 #[test]
 fn who_takes_one_recv_for_one_message_is_asked_one_at_a_time() {
     let answer = "p> RES_ES(external 2 sensor 0: 1 (1 100))";
-    let probed = "at 999\nat 1000\np< REQ_EP\np> RES_EP(external 2 potency: 8)";
+    let probed = "at 99\nat 100\np< REQ_EP\np> RES_EP(external 2 potency: 8)";
     let again = format!("{probed}\np< REQ_ES\n{answer}");
     for tried in [
         format!("{answer}\n{probed}"),
@@ -258,7 +258,7 @@ fn an_answer_that_fits_one_in_the_middle_ends_the_link() {
         b> REQ_ADD
         b< RES_ADD(1)
         b> REQ_ES
-        at 400
+        at 600
         p< REQ_ES
         p> RES_ES(external 2 sensor 0: 1 (1 100))
         b< ERROR(03)
@@ -282,7 +282,7 @@ fn an_answer_that_fits_only_a_later_question_shows_who_joins() {
         at 150
         p> RES_ES(external 2 sensor 0: 1 (1 100))
         a< RES_ES(external 2 sensor 0: 1 (1 100))
-        at 200
+        at 400
         p< REQ_ES
         p> RES_ES(external 2 sensor 0: 2 (2 100))
         p< REQ_EP

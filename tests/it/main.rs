@@ -51,6 +51,7 @@ mod grid_console;
 mod grid_end;
 mod grid_ends;
 mod grid_faults;
+mod grid_goodbye;
 mod grid_habits;
 mod grid_link;
 mod grid_live;

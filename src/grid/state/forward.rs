@@ -2,7 +2,7 @@
 
 use super::link::{Pair, Phase};
 use super::questions::Sent;
-use super::{Effect, State};
+use super::{Effect, State, Why};
 use crate::grid::limits::HELD_MAX;
 use crate::grid::protocol::{Message, Query, Refusal, Scope};
 use crate::net::clock::Millis;
@@ -12,7 +12,9 @@ impl State {
     /// Tells the other server what it is to be told, and asks it as much as may be asked. Until it
     /// is known that it reads a stream, it is to read each thing before the next comes.
     pub(super) fn forward(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        let (Phase::Up(Pair { link, .. }) | Phase::Granting(link, ..)) = self.link.phase else {
+        let (Phase::Up(Pair { link, theirs, .. }) | Phase::Granting(link, theirs, _)) =
+            self.link.phase
+        else {
             return;
         };
         if self.link.leaving.is_some() {
@@ -25,9 +27,24 @@ impl State {
         if !self.questions.pace.is_pressing() {
             self.tell_rest(now, link, effects);
         }
-        self.ask(now, link, effects);
+        if self.link.may_ask() {
+            self.ask(now, link, effects);
+        }
         self.tell_rest(now, link, effects);
         self.link.is_held = !self.link.to_tell.is_empty();
+        if self.link.is_parting && !self.link.is_held {
+            effects.push(Effect::Part(link, Why::Goodbye));
+            self.link_gone(theirs, effects);
+        }
+    }
+
+    /// When the other server may be told what has waited, or be asked, or a question is over.
+    pub(super) fn forward_deadline(&self) -> Option<Millis> {
+        let is_held = self.link.is_held;
+        let tells_at = is_held.then(|| self.questions.pace.may_tell_at(is_held));
+        let is_line = self.link.terminator.is_line();
+        let questions = self.questions.deadline(is_line, self.link.may_ask());
+        tells_at.into_iter().chain(questions).min()
     }
 
     fn reads_stream(&self) -> bool {
@@ -48,6 +65,10 @@ impl State {
         self.link.to_tell = to_tell;
         if !reads_stream {
             self.questions.pace.told(now, is_held);
+            if self.link.leaving.is_some() {
+                // A goodbye is to be read alone as a question is.
+                self.questions.pace.asked(now, now);
+            }
             effects.push(Effect::Apart(link));
         }
     }

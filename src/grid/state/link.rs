@@ -38,6 +38,8 @@ pub(super) struct Link {
     pub(super) to_tell: Vec<Message>,
     /// The first of that has waited already, or is to be told when all before it was read.
     pub(super) is_held: bool,
+    /// The other server leaves, and the link ends when it has been told all that.
+    pub(super) is_parting: bool,
 }
 
 /// Somebody at the peer port who has not sent `REQ_ADDPEER`.
@@ -93,6 +95,7 @@ impl Link {
             leaving: None,
             to_tell: Vec::new(),
             is_held: false,
+            is_parting: false,
         }
     }
 
@@ -100,9 +103,9 @@ impl Link {
         matches!(self.phase, Phase::Up(_))
     }
 
-    /// Whether there is somebody to ask, who was not told that we leave.
+    /// Whether there is somebody to ask, and nobody leaves.
     pub(super) fn may_ask(&self) -> bool {
-        self.is_up() && self.leaving.is_none()
+        self.is_up() && self.leaving.is_none() && !self.is_parting
     }
 
     /// The identifier of our own network; 0 without a link.
@@ -162,22 +165,18 @@ impl State {
                 self.answer_peer(now, self.answer_to_peer(query));
             }
             Message::ReqDcPeer(id) if id == pair.theirs => {
-                self.link.to_tell.push(Message::Done);
-                // At once: whoever leaves hears nothing that comes later.
-                for message in std::mem::take(&mut self.link.to_tell) {
-                    self.tell(pair.link, message, effects);
-                    effects.push(Effect::Apart(pair.link));
-                }
+                self.answer_peer(now, Message::Done);
+                self.link.is_held = true;
                 // Both may leave at once; then each waits for the other's answer.
-                if self.link.leaving.is_none() {
-                    effects.push(Effect::Part(pair.link, Why::Goodbye));
-                    self.link_gone(pair.theirs, effects);
-                }
+                self.link.is_parting = self.link.leaving.is_none();
             }
             Message::ReqDcPeer(_) => {
                 self.answer_peer(now, Message::Error(Refusal::PeerNotFound));
             }
             Message::Done if self.link.leaving.is_some() => {
+                for message in std::mem::take(&mut self.link.to_tell) {
+                    self.tell(pair.link, message, effects);
+                }
                 effects.push(Effect::Say(DONE_TEXT.to_owned()));
                 self.server_left(pair.theirs, effects);
             }
@@ -263,19 +262,22 @@ impl State {
 
     /// Ends a link whose other side did not say goodbye.
     pub(super) fn cut(&mut self, pair: Pair, why: Why, effects: &mut Vec<Effect>) {
-        self.counters.links_lost += 1;
-        effects.push(Effect::Cut(pair.link, why));
+        // Who has said goodbye need not wait for the answer.
+        let is_lost = !self.link.is_parting;
+        self.counters.links_lost += u64::from(is_lost);
+        effects.push(Effect::Cut(pair.link, if is_lost { why } else { Why::Goodbye }));
         self.link_gone(pair.theirs, effects);
     }
 
     /// There is no link any more: whoever waits is told so, and somebody new may come.
-    fn link_gone(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
+    pub(super) fn link_gone(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
         if self.link.leaving.is_some() {
             return self.server_left(theirs, effects);
         }
         effects.push(Effect::Say(format!("Peer {theirs} disconnected")));
         self.link.to_tell.clear();
         self.link.is_held = false;
+        self.link.is_parting = false;
         for question in self.questions.give_up() {
             self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
         }
@@ -307,8 +309,10 @@ impl State {
                 // First, so that the other server can listen there at once.
                 self.link.is_listening = false;
                 effects.push(Effect::StopListening);
-                self.link.to_tell.push(Message::ReqDcPeer(pair.ours));
-                self.link.is_held = true;
+                if !self.link.is_parting {
+                    self.link.to_tell.push(Message::ReqDcPeer(pair.ours));
+                    self.link.is_held = true;
+                }
             }
             // Said already; the other server's answer or the time will end it.
             Phase::Up(_) => {}

@@ -5,6 +5,7 @@ mod counters;
 mod forward;
 mod link;
 mod pace;
+mod question;
 mod questions;
 mod search;
 mod trial;
@@ -17,7 +18,8 @@ use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
 use clients::{Clients, Presence};
 use link::Link;
-use questions::{Question, Questions};
+use question::Question;
+use questions::Questions;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -229,10 +231,7 @@ impl State {
 
     /// When `handle` next has something to do by itself.
     pub fn deadline(&self) -> Option<Millis> {
-        let questions = self.questions.deadline(self.link.terminator.is_line());
-        let is_telling = !self.link.to_tell.is_empty();
-        let tells = is_telling.then(|| self.questions.pace.may_tell_at(self.link.is_held));
-        let own = [self.clients.deadline(), questions, self.link.deadline(), tells];
+        let own = [self.clients.deadline(), self.link.deadline(), self.forward_deadline()];
         own.into_iter().flatten().min()
     }
 

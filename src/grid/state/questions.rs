@@ -9,6 +9,7 @@
 
 use super::Why;
 use super::pace::Pace;
+use super::question::{NOBODY, Question};
 use super::trial::{Shown, Trial, unlike};
 use crate::grid::limits::{
     HOLD_MS, PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_HELD_MIN, TRIAL_WAITING_MIN,
@@ -17,42 +18,6 @@ use crate::grid::protocol::{Query, Scope};
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
 use std::collections::VecDeque;
-
-/// Who asked what was asked only to learn how the other server reads.
-const NOBODY: ConnId = ConnId(0);
-
-/// One question of one client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Question {
-    /// Who asked.
-    pub(super) conn: ConnId,
-    /// Where in the turn the answer belongs.
-    pub(super) index: usize,
-    pub(super) query: Query,
-    /// When it was asked here.
-    pub(super) since: Millis,
-    /// When it went on the link, if it has.
-    pub(super) sent: Millis,
-    /// When the client is told that there is no answer.
-    pub(super) until: Millis,
-}
-
-impl Question {
-    /// How long its client waits, in ms.
-    pub(super) fn patience_ms(&self) -> u64 {
-        self.since.until(self.until).as_millis() as u64
-    }
-
-    /// When the other server has had half of that time for it.
-    fn had_time_at(&self) -> Millis {
-        self.sent.plus(self.patience_ms() / 2)
-    }
-
-    /// It will have, before the client is told that there is no answer.
-    fn was_sent_in_time(&self) -> bool {
-        self.had_time_at() <= self.until
-    }
-}
 
 /// All that are under way: a turn of each client, and those of clients that have gone until their
 /// time is over. All have the same time, so they become due in their order.
@@ -72,6 +37,8 @@ pub(super) struct Questions {
     timed_out_at: Millis,
     /// When the last answer came.
     heard_at: Millis,
+    /// How long the other server needs for one: the last, or less than the ones before it.
+    answer_ms: u64,
     manner: Manner,
     pub(super) pace: Pace,
     /// The other server has answered a question about sensors well.
@@ -193,7 +160,8 @@ impl Questions {
             _ if reads_stream || self.asked.is_empty() => Millis(0),
             Manner::Unknown if is_line && self.is_doubtful() => return None,
             Manner::Unknown if is_line => {
-                let spacing_ms = SPACING_MS.min(first.patience_ms() / 2).max(HOLD_MS);
+                let spacing_ms = SPACING_MS.max(2 * self.answer_ms);
+                let spacing_ms = spacing_ms.min(first.patience_ms() / 2).max(HOLD_MS);
                 self.pace.asked_at().plus(spacing_ms)
             }
             // One that is late could read this together with the one that it owes.
@@ -243,13 +211,15 @@ impl Questions {
     /// The oldest question, which has now been answered. `is_good`: it is the right answer to such
     /// a question, and no error.
     pub(super) fn answered(&mut self, now: Millis, is_good: impl Fn(Query) -> bool) -> Answered {
-        self.heard_at = now;
+        let heard_at = std::mem::replace(&mut self.heard_at, now);
         if let Manner::Trial(trial) = self.manner {
             return self.tried(now, trial, is_good);
         }
         self.pass_over(&is_good);
         let Some(question) = self.asked.pop_front() else { return Answered::Nothing };
         self.pace.answered(now, self.asked.is_empty());
+        let answer_ms = question.sent.max(heard_at).until(now).as_millis() as u64;
+        self.answer_ms = answer_ms.max(self.answer_ms / 2);
         if is_good(question.query) {
             match question.query {
                 Query::Sensor(_) => self.knows_sensors = true,
@@ -372,14 +342,18 @@ impl Questions {
         std::mem::take(&mut self.waiting)
     }
 
-    pub(super) fn deadline(&self, is_line: bool) -> Option<Millis> {
+    /// When something is to be done. `may_ask`: there is somebody to ask.
+    pub(super) fn deadline(&self, is_line: bool, may_ask: bool) -> Option<Millis> {
         let asked = self.asked.get(self.given_up).map(|question| question.until);
         let waiting = self.waiting.front().map(|question| question.until);
-        let next = match self.manner {
-            Manner::Trial(trial) => trial.deadline(self.pace.may_ask_at()),
-            _ => self.next_at(is_line),
+        let (tried, next) = match self.manner {
+            Manner::Trial(trial) => {
+                let due = trial.probe_due().map(|due| due.max(self.pace.may_ask_at()));
+                (trial.deadline(), due)
+            }
+            _ => (None, self.next_at(is_line)),
         };
-        [asked, waiting, next].into_iter().flatten().min()
+        [asked, waiting, tried, next.filter(|_| may_ask)].into_iter().flatten().min()
     }
 
     /// Whether what goes to the other server may share a write. `is_line`: it ends its messages

@@ -38,6 +38,8 @@ impl State {
                 _ if self.link.guests.contains_key(&link) => {
                     self.guest_said(now, link, message, effects);
                 }
+                // What was said behind a goodbye.
+                _ if self.link.is_parting && self.link.current() == Some(link) => return,
                 Phase::Asking(asked, _) if asked == link => {
                     self.asked_said(now, link, message, effects);
                 }
@@ -47,7 +49,6 @@ impl State {
                 Phase::Up(pair) if pair.link == link => {
                     self.peer_said(now, pair, message, effects);
                 }
-                // What was said behind a goodbye.
                 _ => return,
             }
         }

@@ -4,8 +4,8 @@
 //! expects it any more, so a question of the other kind follows then, the probe: how many answers
 //! come before its own tells. It is a question that the other server has answered before.
 
-use super::questions::Question;
-use crate::grid::limits::SPACING_MS;
+use super::question::Question;
+use crate::grid::limits::{SPACING_MS, TRIAL_MS_MAX};
 use crate::grid::protocol::{Query, Scope};
 use crate::net::clock::Millis;
 
@@ -17,7 +17,7 @@ pub(super) struct Trial {
     is_told: bool,
     /// Answers so far.
     heard: u32,
-    /// When both answers are due: early enough to ask those who wait.
+    /// When both answers are due: early enough to ask those who wait, and soon behind one.
     due: Millis,
     /// The question of the other kind, once it has gone.
     probe: Option<Query>,
@@ -40,7 +40,7 @@ impl Trial {
     /// A question that goes twice now.
     pub(super) fn begin(question: Question, now: Millis) -> Trial {
         let left_ms = now.until(question.until).as_millis() as u64;
-        let due = now.plus(SPACING_MS.max(left_ms / 2));
+        let due = now.plus(SPACING_MS.max(left_ms / 2).min(TRIAL_MS_MAX));
         Trial { question, is_told: false, heard: 0, due, probe: None, last: now }
     }
 
@@ -52,9 +52,7 @@ impl Trial {
     /// The question of the other kind, if it is time for it. Until `quiet_at` the other server may
     /// be reading something else.
     pub(super) fn probe(&mut self, now: Millis, quiet_at: Millis) -> Option<Query> {
-        if self.probe.is_some() || now < self.due.max(quiet_at) {
-            return None;
-        }
+        self.probe_due().filter(|due| quiet_at.max(*due) <= now)?;
         self.last = now;
         self.probe = Some(unlike(self.question.query));
         self.probe
@@ -65,10 +63,10 @@ impl Trial {
         self.probe.is_none().then_some(self.due)
     }
 
-    pub(super) fn deadline(&self, quiet_at: Millis) -> Option<Millis> {
+    /// When something is over.
+    pub(super) fn deadline(&self) -> Option<Millis> {
         let until = self.open().map(|question| question.until);
-        let due = self.probe_due().map(|due| due.max(quiet_at));
-        until.into_iter().chain(due).chain(self.stuck_at()).min()
+        until.into_iter().chain(self.stuck_at()).min()
     }
 
     /// When it is known that what is missing does not come, and not what that is: two answers were
@@ -100,6 +98,8 @@ impl Trial {
         let is_to_probe = self.probe.is_some_and(is_good);
         self.heard += 1;
         self.last = now;
+        // It has read both, so what comes now is read alone.
+        self.due = self.due.min(now.plus(SPACING_MS));
         let shown = match (self.probe, self.heard) {
             (None, 2) => Shown::Stream(None),
             (Some(probe), 2) if is_first_kind => Shown::Stream(Some(probe)),

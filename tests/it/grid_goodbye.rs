@@ -1,0 +1,213 @@
+//! How a link ends with a goodbye, on the value alone.
+
+use crate::grid_link::check_linked;
+use crate::value::check;
+
+#[test]
+fn who_leaves_says_its_own_id_and_waits_for_the_answer() {
+    check_linked(
+        r"
+        types kill
+        p< REQ_DCPEER(1)
+        a> REQ_LP
+        a< RES_LP(local 1 potency: 1940)
+        p> OK(01)
+        prints Successful disconnect
+        prints Peer 2 disconnected
+        exits 0
+        a ends
+    ",
+    );
+}
+
+#[test]
+fn who_is_left_answers_and_listens_again() {
+    check_linked(
+        r"
+        p> REQ_DCPEER(2)
+        p< OK(01)
+        p ends
+        prints Peer 2 disconnected
+        prints No peer found, starting to listen..
+        a> REQ_ES
+        a< ERROR(03)
+        a> REQ_LP
+        a< RES_LP(local 0 potency: 1940)
+        q opens peer
+        q> REQ_ADDPEER
+        q< RES_ADDPEER(2)
+        q> RES_ADDPEER(1)
+        prints Peer 2 connected
+        prints New Peer ID: 1
+        a> REQ_EP
+        q< REQ_EP
+        q> RES_EP(external 2 potency: 7)
+        a< RES_EP(external 2 potency: 7)
+    ",
+    );
+}
+
+#[test]
+fn a_dialer_that_is_left_listens() {
+    check(
+        "p listens\np< REQ_ADDPEER\np> RES_ADDPEER(2)\np< RES_ADDPEER(1)\np> REQ_DCPEER(1)\n\
+           p< OK(01)\np ends\nprints New Peer ID: 2\nprints Peer 1 connected\n\
+           prints Peer 1 disconnected\nprints No peer found, starting to listen..\n\
+           q opens peer\nq> REQ_ADDPEER\nq< RES_ADDPEER(2)",
+    );
+}
+
+#[test]
+fn a_wrong_id_does_not_end_the_link() {
+    check_linked(
+        r"
+        p> REQ_DCPEER(1)
+        p< ERROR(03)
+        p> REQ_DCPEER(9)
+        p< ERROR(03)
+        p> REQ_EP
+        p< RES_EP(external 1 potency: 1940)
+    ",
+    );
+}
+
+#[test]
+fn both_may_leave_at_once() {
+    check_linked(
+        r"
+        types kill
+        p< REQ_DCPEER(1)
+        p> REQ_DCPEER(2)
+        at 10
+        p< OK(01)
+        p> OK(01)
+        prints Successful disconnect
+        prints Peer 2 disconnected
+        exits 0
+        p ends
+    ",
+    );
+}
+
+/// One `recv` of its own for the answer to its goodbye, too; what it says behind that is not heard.
+#[test]
+fn who_leaves_is_told_so_when_it_has_read_our_question() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p< REQ_ES
+        at 3
+        p> REQ_EP
+        p> REQ_DCPEER(2)
+        p> REQ_EP
+        b opens
+        b> REQ_ADD
+        b< RES_ADD(2)
+        b> REQ_ES
+        b< ERROR(03)
+        at 10
+        p< RES_EP(external 1 potency: 1940)
+        at 20
+        p< OK(01)
+        p ends
+        a< ERROR(03)
+        prints Peer 2 disconnected
+    ",
+    );
+}
+
+#[test]
+fn who_leaves_and_does_not_wait_for_the_answer_has_left() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p< REQ_ES
+        p> REQ_DCPEER(2)
+        p closes
+        a< ERROR(03)
+        prints Peer 2 disconnected
+        prints No peer found, starting to listen..
+        q opens peer
+        q> REQ_ADDPEER
+        q< RES_ADDPEER(2)
+        at 20
+    ",
+    );
+}
+
+#[test]
+fn who_is_left_may_leave_before_it_has_said_so() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p< REQ_ES
+        p> REQ_DCPEER(2)
+        types kill
+        at 9
+        at 10
+        p< OK(01)
+        p ends
+        a< ERROR(03)
+        prints Peer 2 disconnected
+        exits 0
+    ",
+    );
+}
+
+#[test]
+fn a_goodbye_that_nobody_answers_ends_all_the_same() {
+    check_linked(
+        "types kill\np< REQ_DCPEER(1)\nat 1999\na> REQ_LP\na< RES_LP(local 1 potency: 1940)\n\
+                  at 2000\nprints Peer 2 disconnected\nexits 0",
+    );
+    check_linked("types kill\np< REQ_DCPEER(1)\np closes\nprints Peer 2 disconnected\nexits 0");
+    // Typed twice, it is still one goodbye.
+    check_linked(
+        "types kill\np< REQ_DCPEER(1)\ntypes kill\np> OK(01)\nprints Successful disconnect\n\
+         prints Peer 2 disconnected\nexits 0",
+    );
+}
+
+#[test]
+fn who_comes_while_we_leave_is_sent_away() {
+    check_linked(
+        "q opens peer\ntypes kill\np< REQ_DCPEER(1)\nr opens peer\nr ends\nq> REQ_ADDPEER\n\
+         q ends\np> OK(01)\nexits 0",
+    );
+}
+
+/// Whatever it says to our goodbye, we go.
+#[test]
+fn a_goodbye_that_is_refused_is_one_all_the_same() {
+    check_linked(
+        "types kill\np< REQ_DCPEER(1)\np> ERROR(03)\nprints Peer not found\n\
+         prints Peer 2 disconnected\nexits 0",
+    );
+}
+
+/// The question that would end a trial, too.
+#[test]
+fn nothing_is_asked_behind_a_goodbye() {
+    check_linked(
+        r"
+        a> REQ_ES
+        p< REQ_ES
+        p> RES_ES(external 2 sensor 0: 0 (0 100))
+        a< RES_ES(external 2 sensor 0: 0 (0 100))
+        a> REQ_EP
+        p< REQ_EP
+        p> RES_EP(external 2 potency: 1)
+        a< RES_EP(external 2 potency: 1)
+        a>> REQ_ES\nREQ_EP\nREQ_ES\nREQ_EP\n
+        p<< REQ_ES\nREQ_ES\n
+        types kill
+        at 10
+        p< REQ_DCPEER(1)
+        at 1500
+        p> OK(01)
+        a<< ERROR(03)\nERROR(03)\nERROR(03)\nERROR(03)\n
+        prints Peer 2 disconnected
+        exits 0
+    ",
+    );
+}

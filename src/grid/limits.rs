@@ -27,7 +27,7 @@ pub const PEER_TIMEOUTS_MAX: u32 = 3;
 /// How soon a question follows one that is not answered yet, while nobody knows how the other
 /// server reads. One who takes what a `recv` gives for one message, and no longer than this for its
 /// answer, never finds two; one who waits for ten questions has them within a second. More where an
-/// answer takes more than half of this, less where a question may take no more than twice this.
+/// answer takes more than half of this, less where a question may take less than twice this.
 pub const SPACING_MS: u64 = 100;
 /// Questions that wait behind one before it is worth trying whether the other server reads a
 /// stream.
@@ -60,10 +60,9 @@ pub const SEARCH_PAUSE_MS_MIN: u64 = 500;
 /// The longest pause of such a server.
 pub const SEARCH_PAUSE_MS_MAX: u64 = 5_000;
 
-/// How long, in ms, a question waits behind what was told to a server that may take one `recv` for
-/// one message, and at most what is to be told behind a question: long enough to be read alone,
-/// also where that server has to wait for a processor. So long a question waits before it goes
-/// first.
+/// How long, in ms, a server that may take one `recv` for one message gets to read one thing before
+/// the next comes: enough also where it waits for a processor. A question that has waited so long
+/// goes before an answer.
 pub const HOLD_MS: u64 = 10;
 /// What waits so at most. Who asks more than this without waiting for answers is told all at once.
 pub const HELD_MAX: usize = 16;

@@ -1,7 +1,14 @@
 //! How a link ends with a goodbye, on the value alone.
 
 use crate::grid_link::check_linked;
-use crate::value::check;
+use crate::value::{SENSORS, check};
+use malha::grid::decode::Heard;
+use malha::grid::limits::PEER_MS_MAX;
+use malha::grid::protocol::{Message, Query, Scope, Terminator};
+use malha::grid::state::{Event, Setup, Side, State, Turn};
+use malha::net::asked::ConnId;
+use malha::net::clock::Millis;
+use malha::net::pushed::LinkId;
 
 #[test]
 fn who_leaves_says_its_own_id_and_waits_for_the_answer() {
@@ -105,6 +112,9 @@ fn who_leaves_is_told_so_when_it_has_read_our_question() {
         b< RES_ADD(2)
         b> REQ_ES
         b< ERROR(03)
+        q opens peer
+        q> REQ_ADDPEER
+        q ends
         at 10
         p< RES_EP(external 1 potency: 1940)
         at 20
@@ -133,6 +143,56 @@ fn who_leaves_and_does_not_wait_for_the_answer_has_left() {
         at 20
     ",
     );
+}
+
+/// What it says before it was told goodbye is no answer to that.
+#[test]
+fn who_leaves_waits_for_the_answer_to_its_goodbye() {
+    for early in ["ERROR(05)", "OK(01)"] {
+        check_linked(&format!(
+            r"
+            p> REQ_EP
+            p< RES_EP(external 1 potency: 1940)
+            types kill
+            at 5
+            p> {early}
+            at 9
+            at 10
+            p< REQ_DCPEER(1)
+            p> REQ_ES
+            p> ERROR(03)
+            p< RES_ES(external 1 sensor 1: 720 (900 80))
+            prints Peer not found
+            prints Peer 2 disconnected
+            exits 0"
+        ));
+    }
+}
+
+/// Closed behind a goodbye, a link is not lost; closed without one it is.
+#[test]
+fn only_links_without_a_goodbye_count_as_lost() {
+    for (said, lost) in [(vec![Message::ReqDcPeer(2)], 0), (vec![], 1)] {
+        let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
+        let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: false });
+        let (link, conn) = (LinkId(1), ConnId(1));
+        let heard =
+            |messages| Event::PeerHeard(link, Heard { messages, terminator: Terminator::Lf });
+        let questions = vec![Message::ReqAdd, Message::Req(Query::Sensor(Scope::External))];
+        for event in [
+            Event::Listening,
+            Event::PeerOpened(link, Side::Accepted),
+            heard(vec![Message::ReqAddPeer]),
+            heard(vec![Message::ResAddPeer(1)]),
+            Event::ClientOpened(conn, "127.0.0.1:1".parse().unwrap()),
+            Event::ClientAsked(conn, Turn { questions, ..Turn::default() }),
+            heard(said),
+            Event::PeerClosed(link),
+        ] {
+            state.handle(Millis(0), event);
+        }
+        assert_eq!(state.counters().links_lost, lost);
+    }
 }
 
 #[test]

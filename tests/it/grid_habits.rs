@@ -1,4 +1,4 @@
-//! How other servers are that we did not write.
+//! The habits of servers that we did not write.
 
 use malha::grid::protocol::Terminator;
 
@@ -19,7 +19,7 @@ pub(crate) struct Habit {
 }
 
 impl Habit {
-    /// It does not answer what goes twice, and is not told anything for a moment.
+    /// It is deaf to what goes twice, and to all that it reads together with that.
     pub(crate) fn ignores_trials(self) -> bool {
         self.terminator.is_line() && self.joined == Joined::Nothing
     }
@@ -29,13 +29,13 @@ impl Habit {
     }
 }
 
-/// How often a partner asks us, in ms, when it is not at work.
+/// How often a partner asks us, in ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asks {
     Never,
-    /// When it has its last answer, also while something else has arrived.
+    /// When it has its last answer, also at work, and while something else has arrived.
     InTurn(u32),
-    /// Whenever it has read all that has arrived.
+    /// When it is not at work, and has read all that has arrived.
     Always(u32),
 }
 

@@ -5,6 +5,9 @@ use std::io::{ErrorKind, Read};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// An answer that has not come after this does not come.
+const LATE: Duration = Duration::from_secs(2);
+
 /// It ends its messages with newlines, and takes what one `recv` gives it for one message.
 #[test]
 fn a_peer_that_takes_one_recv_for_one_message_loses_no_question() {
@@ -64,6 +67,7 @@ fn ask_every_ms(peer: &mut Person) -> usize {
     peer.socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     let mut asked_at = Instant::now();
     loop {
+        assert!(asked == answered || asked_at.elapsed() < LATE, "an answer was lost");
         if asked == answered && asked_at.elapsed() >= Duration::from_millis(1) {
             peer.says("REQ_MN");
             (asked, asked_at) = (asked + 1, Instant::now());

@@ -140,7 +140,10 @@ impl World {
         );
         for (query, answer) in queries.iter().zip(answers) {
             let serial = match (query, answer) {
-                (_, Message::Error(Refusal::Malformed)) if self.habit.has_errors() => continue,
+                (_, Message::Error(Refusal::Malformed)) if self.habit.has_errors() => {
+                    self.failed += usize::from(self.habit.power != Potency::Error);
+                    continue;
+                }
                 (_, Message::Error(Refusal::PeerNotFound)) => {
                     self.failed += 1;
                     let is_in_time = self.now < asked_at.plus(PEER_MS_MAX);
@@ -167,12 +170,11 @@ impl World {
         }
         let answers = self.busy.map(|(at, _)| at);
         let reads = self.reads_at.filter(|_| answers.is_none());
-        let may_ask = answers.is_none()
-            && match self.habit.asks {
-                Asks::Never => false,
-                Asks::InTurn(_) => self.inquiries.is_empty(),
-                Asks::Always(_) => reads.is_none(),
-            };
+        let may_ask = match self.habit.asks {
+            Asks::Never => false,
+            Asks::InTurn(_) => self.inquiries.is_empty(),
+            Asks::Always(_) => answers.is_none() && reads.is_none(),
+        };
         let inquires = self.inquires_at.filter(|_| may_ask);
         let asks = self.resting.iter().map(|(conn, at)| (*at, *conn)).min();
         let due = self.state.deadline();
@@ -323,7 +325,8 @@ fn fast_partners_that_ask_lose_nothing_nor_do_we() {
 fn slow_partners_mix_nothing_up() {
     for habit in ALL {
         for answer_ms in [90, 400, 1_200, 4_000] {
-            simulate(Habit { answer_ms, asks: Asks::InTurn(20), ..habit });
+            let (right, _, _) = simulate(Habit { answer_ms, asks: Asks::InTurn(20), ..habit });
+            assert!(right > 0, "{habit:?}: none was answered");
             let (right, _, cut) = simulate(Habit { answer_ms, ..habit });
             assert!(right > 0, "{habit:?}: none was answered");
             let is_lively = answer_ms < 1_000 && !habit.terminator.is_line();

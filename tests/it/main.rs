@@ -57,6 +57,7 @@ mod grid_link;
 mod grid_live;
 mod grid_one_recv;
 mod grid_owed;
+mod grid_pace;
 mod grid_partners;
 mod grid_questions;
 mod grid_slow;

@@ -98,7 +98,12 @@ impl World {
     }
 
     fn invent(&mut self) -> Event {
-        self.now = self.now.plus(u64::from(self.dice.roll(300)));
+        // Moments of all lengths, and exactly the one that is waited for.
+        self.now = match (self.dice.roll(3), self.state.deadline()) {
+            (0, Some(due)) => due.max(self.now),
+            (1, _) => self.now.plus(u64::from(self.dice.roll(15))),
+            _ => self.now.plus(u64::from(self.dice.roll(300))),
+        };
         if self.dials && self.dice.roll(3) == 0 {
             self.dials = false;
             return if self.dice.roll(2) == 0 {

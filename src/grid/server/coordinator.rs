@@ -285,8 +285,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     }
 
     fn tell(&mut self, link: LinkId, message: &Message, terminator: Terminator) {
-        self.config.trace.wire(&format_args!("p{}", link.0), '<', message);
         let Some(partner) = self.partners.get_mut(&link) else { return };
+        self.config.trace.wire(&format_args!("p{}", link.0), '<', message);
         if !partner.say(message, terminator) {
             self.cut_slow(link);
         }

@@ -2,7 +2,7 @@
 
 use super::link::{Pair, Phase};
 use super::questions::Sent;
-use super::{Effect, State, Why};
+use super::{Effect, State};
 use crate::grid::limits::HELD_MAX;
 use crate::grid::protocol::{Message, Query, Refusal, Scope};
 use crate::net::clock::Millis;
@@ -22,8 +22,8 @@ impl State {
                 self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
             }
         }
-        // Each puts the other off, so the order is what keeps both going: what is to be told goes
-        // first, but not before a question that could not go because of such things.
+        // A question puts off what is to be told, and the reverse. What is to be told goes first,
+        // unless a question has waited for such things already; so neither waits for ever.
         if !self.questions.pace.is_pressing() {
             self.tell_rest(now, link, effects);
         }
@@ -31,17 +31,15 @@ impl State {
             self.ask(now, link, effects);
         }
         self.tell_rest(now, link, effects);
-        self.link.is_held = !self.link.to_tell.is_empty();
-        if self.link.is_parting && !self.link.is_held {
-            effects.push(Effect::Part(link, Why::Goodbye));
-            self.link_gone(theirs, effects);
+        self.link.goes_singly = !self.link.to_tell.is_empty();
+        if self.link.is_parting && !self.link.goes_singly {
+            self.part(link, theirs, effects);
         }
     }
 
     /// When the other server may be told what has waited, or be asked, or a question is over.
     pub(super) fn forward_deadline(&self) -> Option<Millis> {
-        let is_held = self.link.is_held;
-        let tells_at = is_held.then(|| self.questions.pace.may_tell_at(is_held));
+        let tells_at = self.link.goes_singly.then(|| self.questions.pace.may_tell_at(true));
         let is_line = self.link.terminator.is_line();
         let questions = self.questions.deadline(is_line, self.link.may_ask());
         tells_at.into_iter().chain(questions).min()
@@ -53,23 +51,29 @@ impl State {
 
     /// Tells what may be told now: all of what came with this event, or one thing that has waited.
     fn tell_rest(&mut self, now: Millis, link: LinkId, effects: &mut Vec<Effect>) {
-        let (count, is_held) = (self.link.to_tell.len(), self.link.is_held);
+        let (count, goes_singly) = (self.link.to_tell.len(), self.link.goes_singly);
         let reads_stream = self.reads_stream();
         let is_free = reads_stream || count > HELD_MAX;
-        if count == 0 || !is_free && now < self.questions.pace.may_tell_at(is_held) {
+        if count == 0 || !is_free && now < self.questions.pace.may_tell_at(goes_singly) {
             return;
         }
-        let mut to_tell = std::mem::take(&mut self.link.to_tell);
-        let count = if is_held && !is_free { 1 } else { count };
-        to_tell.drain(..count).for_each(|message| self.tell(link, message, effects));
-        self.link.to_tell = to_tell;
+        let goes = if goes_singly && !is_free { 1 } else { count };
+        let rest = self.link.to_tell.split_off(goes);
+        self.tell_all(link, effects);
+        self.link.to_tell = rest;
         if !reads_stream {
-            self.questions.pace.told(now, is_held);
+            self.questions.pace.told(now, goes_singly);
             if self.link.leaving.is_some() {
-                // A goodbye is to be read alone as a question is.
+                // What comes behind a goodbye waits as if that were a question.
                 self.questions.pace.asked(now, now);
             }
             effects.push(Effect::Apart(link));
+        }
+    }
+
+    pub(super) fn tell_all(&mut self, link: LinkId, effects: &mut Vec<Effect>) {
+        for message in std::mem::take(&mut self.link.to_tell) {
+            self.tell(link, message, effects);
         }
     }
 

@@ -32,12 +32,12 @@ pub(super) struct Link {
     /// Since then somebody answered at the peer port as no server does.
     pub(super) has_met_stranger: bool,
     pub(super) pause_ms: u64,
-    /// We have said goodbye, and wait so long for the answer.
+    /// We leave, at the latest then.
     pub(super) leaving: Option<Millis>,
     /// What the other server is to be told, as soon as it may be (`pace.rs`).
     pub(super) to_tell: Vec<Message>,
-    /// The first of that has waited already, or is to be told when all before it was read.
-    pub(super) is_held: bool,
+    /// One by one: it has waited, or our goodbye is among it.
+    pub(super) goes_singly: bool,
     /// The other server leaves, and the link ends when it has been told all that.
     pub(super) is_parting: bool,
 }
@@ -94,7 +94,7 @@ impl Link {
             pause_ms: SEARCH_PAUSE_MS_MIN,
             leaving: None,
             to_tell: Vec::new(),
-            is_held: false,
+            goes_singly: false,
             is_parting: false,
         }
     }
@@ -106,6 +106,12 @@ impl Link {
     /// Whether there is somebody to ask, and nobody leaves.
     pub(super) fn may_ask(&self) -> bool {
         self.is_up() && self.leaving.is_none() && !self.is_parting
+    }
+
+    /// Whether we leave, and it is not waiting to be told.
+    fn has_said_goodbye(&self) -> bool {
+        let waits = self.to_tell.iter().any(|message| matches!(message, Message::ReqDcPeer(_)));
+        self.leaving.is_some() && !waits
     }
 
     /// The identifier of our own network; 0 without a link.
@@ -162,32 +168,26 @@ impl State {
     ) {
         match message {
             Message::Req(query) => {
-                self.answer_peer(now, self.answer_to_peer(query));
+                self.reply(now, self.answer_to_peer(query));
             }
             Message::ReqDcPeer(id) if id == pair.theirs => {
-                self.answer_peer(now, Message::Done);
-                self.link.is_held = true;
+                self.reply(now, Message::Done);
                 // Both may leave at once; then each waits for the other's answer.
                 self.link.is_parting = self.link.leaving.is_none();
             }
             Message::ReqDcPeer(_) => {
-                self.answer_peer(now, Message::Error(Refusal::PeerNotFound));
+                self.reply(now, Message::Error(Refusal::PeerNotFound));
             }
-            Message::Done if self.link.leaving.is_some() => {
-                for message in std::mem::take(&mut self.link.to_tell) {
-                    self.tell(pair.link, message, effects);
-                }
-                effects.push(Effect::Say(DONE_TEXT.to_owned()));
-                self.server_left(pair.theirs, effects);
+            Message::Done if self.link.has_said_goodbye() => {
+                self.goodbye_answered(pair, DONE_TEXT, effects);
             }
             Message::Error(why)
-                if self.link.leaving.is_some() && !self.questions.are_under_way() =>
+                if self.link.has_said_goodbye() && !self.questions.are_under_way() =>
             {
-                effects.push(Effect::Say(why.text().to_owned()));
-                self.server_left(pair.theirs, effects);
+                self.goodbye_answered(pair, why.text(), effects);
             }
             Message::ReqAddPeer => {
-                self.answer_peer(now, Message::Error(Refusal::PeerLimit));
+                self.reply(now, Message::Error(Refusal::PeerLimit));
             }
             Message::ResSensor(..) | Message::ResPower(..) | Message::Error(_) => {
                 self.peer_answered(now, pair, message, effects);
@@ -198,13 +198,13 @@ impl State {
             }
             other => {
                 if let Some(complaint) = complaint(&other) {
-                    self.answer_peer(now, complaint);
+                    self.reply(now, complaint);
                 }
             }
         }
     }
 
-    fn answer_peer(&mut self, now: Millis, answer: Message) {
+    fn reply(&mut self, now: Millis, answer: Message) {
         self.questions.spoke(now);
         self.link.to_tell.push(answer);
     }
@@ -252,8 +252,7 @@ impl State {
         match self.link.phase {
             Phase::Asking(asked, _) if asked == link => self.nobody_there(effects),
             Phase::Granting(granted, theirs, _) if granted == link => {
-                self.counters.links_lost += 1;
-                self.link_gone(theirs, effects);
+                self.cut(Pair { link, ours: 0, theirs }, Why::Closed, effects);
             }
             Phase::Up(pair) if pair.link == link => self.cut(pair, Why::Closed, effects),
             _ => {}
@@ -262,21 +261,36 @@ impl State {
 
     /// Ends a link whose other side did not say goodbye.
     pub(super) fn cut(&mut self, pair: Pair, why: Why, effects: &mut Vec<Effect>) {
-        // Who has said goodbye need not wait for the answer.
-        let is_lost = !self.link.is_parting;
-        self.counters.links_lost += u64::from(is_lost);
-        effects.push(Effect::Cut(pair.link, if is_lost { why } else { Why::Goodbye }));
+        // It did after all, and what it was to be told is all that is left to do.
+        if self.link.is_parting {
+            return self.part(pair.link, pair.theirs, effects);
+        }
+        self.counters.links_lost += 1;
+        effects.push(Effect::Cut(pair.link, why));
         self.link_gone(pair.theirs, effects);
     }
 
+    /// Ends a link whose other side has said goodbye.
+    pub(super) fn part(&mut self, link: LinkId, theirs: u32, effects: &mut Vec<Effect>) {
+        self.tell_all(link, effects);
+        effects.push(Effect::Part(link, Why::Goodbye));
+        self.link_gone(theirs, effects);
+    }
+
+    fn goodbye_answered(&mut self, pair: Pair, text: &str, effects: &mut Vec<Effect>) {
+        self.tell_all(pair.link, effects);
+        effects.push(Effect::Say(text.to_owned()));
+        self.server_left(pair.theirs, effects);
+    }
+
     /// There is no link any more: whoever waits is told so, and somebody new may come.
-    pub(super) fn link_gone(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
+    fn link_gone(&mut self, theirs: u32, effects: &mut Vec<Effect>) {
         if self.link.leaving.is_some() {
             return self.server_left(theirs, effects);
         }
         effects.push(Effect::Say(format!("Peer {theirs} disconnected")));
         self.link.to_tell.clear();
-        self.link.is_held = false;
+        self.link.goes_singly = false;
         self.link.is_parting = false;
         for question in self.questions.give_up() {
             self.fill(question, Message::Error(Refusal::PeerNotFound), effects);
@@ -311,11 +325,15 @@ impl State {
                 effects.push(Effect::StopListening);
                 if !self.link.is_parting {
                     self.link.to_tell.push(Message::ReqDcPeer(pair.ours));
-                    self.link.is_held = true;
+                    self.link.goes_singly = true;
                 }
             }
-            // Said already; the other server's answer or the time will end it.
+            // We leave already; the other server's answer or the time will end it.
             Phase::Up(_) => {}
+            Phase::Granting(link, ..) => {
+                self.tell_all(link, effects);
+                effects.push(Effect::End(Exit::Done));
+            }
             _ => effects.push(Effect::End(Exit::Done)),
         }
     }

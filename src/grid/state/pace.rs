@@ -10,13 +10,13 @@ use crate::net::clock::Millis;
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     asked_at: Millis,
-    /// Nothing that was heard since shows that it has read that.
+    /// Nothing heard since shows that it has read the last question.
     is_unread: bool,
     /// When it was told something that is no question.
     told_at: Option<Millis>,
-    /// It has said something since that is to be answered.
+    /// Since then it has said something that is to be answered.
     has_spoken: bool,
-    /// A question that has waited for [`HOLD_MS`] goes before the answer to that.
+    /// A question that has waited goes before the answer to what it said.
     is_pressing: bool,
     /// How many questions and answers have waited.
     held: u32,
@@ -44,6 +44,8 @@ impl Pace {
     /// read what they were told before they say something new.
     pub(super) fn spoke(&mut self, now: Millis, since: Option<Millis>) {
         self.has_spoken = true;
+        // Another one has just gone, and what was said before that is to be answered first.
+        let since = since.map(|since| since.max(self.asked_at));
         self.is_pressing = since.is_some_and(|since| since.plus(HOLD_MS) <= now);
     }
 
@@ -65,15 +67,16 @@ impl Pace {
         self.read_at(self.is_pressing)
     }
 
-    /// From when on it may be told something. `is_held`: something that has waited already.
-    pub(super) fn may_tell_at(&self, is_held: bool) -> Millis {
+    /// From when on it may be told something. `goes_singly`: it is to have read what it was told
+    /// before, too.
+    pub(super) fn may_tell_at(&self, goes_singly: bool) -> Millis {
         let asked = if self.is_unread { self.asked_at.plus(HOLD_MS) } else { Millis(0) };
-        if is_held { asked.max(self.read_at(self.has_spoken)) } else { asked }
+        if goes_singly { asked.max(self.read_at(self.has_spoken)) } else { asked }
     }
 
-    /// From when on it counts as having read what it was told last; `has_read`: it does already.
-    fn read_at(&self, has_read: bool) -> Millis {
-        let told = self.told_at.filter(|_| !has_read);
+    /// From when on it counts as having read what it was told last; `is_excused`: already.
+    fn read_at(&self, is_excused: bool) -> Millis {
+        let told = self.told_at.filter(|_| !is_excused);
         told.map_or(Millis(0), |told| told.plus(HOLD_MS))
     }
 

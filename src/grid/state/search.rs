@@ -105,9 +105,9 @@ impl State {
                 effects.push(Effect::Say(format!("Peer {DIALER_ID} connected")));
                 self.tell(link, Message::ResAddPeer(DIALER_ID), effects);
             }
-            Message::ReqAddPeer if !self.link.is_up() || self.link.leaving.is_some() => {
-                // Somebody else has asked, and may yet turn out to be no server; or we are about
-                // to leave. Untold, this one tries again.
+            Message::ReqAddPeer if !self.link.may_ask() => {
+                // Somebody else has asked, and may yet turn out to be no server; or one of us two
+                // is about to leave. Untold, this one tries again.
                 self.link.guests.remove(&link);
                 effects.push(Effect::Part(link, Why::Busy));
             }

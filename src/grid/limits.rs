@@ -67,7 +67,7 @@ pub const HOLD_MS: u64 = 10;
 /// What waits so at most. Who asks more than this without waiting for answers is told all at once.
 pub const HELD_MAX: usize = 16;
 /// Questions and answers that have waited so before it is found out whether they must.
-pub const TRIAL_HELD_MIN: u32 = 8;
+pub const TRIAL_HELD_MIN: u32 = 4;
 
 /// Events that wait for the coordinator, beside one turn of each client. Those who bring more wait,
 /// and through TCP so do those who talk to them. With less room than there are turns, thousands of

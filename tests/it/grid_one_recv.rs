@@ -2,6 +2,7 @@
 
 use crate::harness::{Person, Server};
 use std::io::{ErrorKind, Read};
+use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -104,4 +105,24 @@ fn answer_one_recv_at_a_time(peer: &mut Person) -> usize {
         }
     }
     unreachable!("it is never asked so often")
+}
+
+/// Behind our question, which it does not answer any more.
+#[test]
+fn who_says_goodbye_and_closes_its_sending_half_is_answered_to_the_end() {
+    let server = Server::start(&[]);
+    let mut peer = Person::link(server.peers);
+    let (mut client, _) = Person::join(server.clients);
+    client.says("REQ_ES");
+    peer.hears("REQ_ES");
+    peer.says("REQ_EP\nREQ_EP\nREQ_DCPEER(2)");
+    peer.socket.shutdown(Shutdown::Write).unwrap();
+    for answer in ["RES_EP(external 1 ", "RES_EP(external 1 ", "OK(01)"] {
+        let line = peer.line();
+        assert!(line.starts_with(answer), "heard {line}");
+    }
+    // The byte that means nothing.
+    peer.hears("");
+    peer.ends();
+    client.hears("ERROR(03)");
 }

@@ -44,6 +44,8 @@ pub(super) struct Coordinator<'scope, 'env> {
     /// The last link's name. The accept loop counts on, too.
     links: Arc<AtomicU64>,
     dialing: Option<LinkId>,
+    /// The last link that its other side has closed.
+    closed: Option<LinkId>,
     /// Writes what was heard.
     shown: Writer,
     /// Those that were cut because they did not read.
@@ -78,6 +80,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             early,
             links: Arc::default(),
             dialing: None,
+            closed: None,
             shown: Writer::default(),
             clients_slow: 0,
             links_slow: 0,
@@ -212,15 +215,10 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             // We ask for no reports.
             Pushed::Written(..) => {}
             Pushed::Closed(link) => {
-                if let Some(mut partner) = self.partners.remove(&link) {
-                    // If its process was killed, its system keeps the port in TIME-WAIT for a
-                    // minute. Where that process had not asked for address reuse, as ours do,
-                    // nobody can listen there meanwhile. A byte for nobody is answered with a
-                    // reset, which frees the port; a program that still runs skips the byte.
-                    partner.say_nothing();
-                }
                 self.config.trace.event(format_args!("ev=close link=p{}", link.0));
+                self.closed = Some(link);
                 self.handle(Event::PeerClosed(link));
+                self.let_go(link);
             }
         }
     }
@@ -254,6 +252,9 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             Effect::HangUp(conn) => {
                 self.config.trace.event(format_args!("ev=cut conn=c{} why=not-joined", conn.0));
                 self.askers.remove(&conn);
+            }
+            Effect::Part(link, _) | Effect::Cut(link, _) if self.closed == Some(link) => {
+                self.let_go(link);
             }
             Effect::Part(link, why) => {
                 if let Some(mut partner) = self.partners.remove(&link) {
@@ -296,6 +297,18 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         let is_slow = self.partners.get_mut(&link).is_some_and(|partner| !partner.flush(false));
         if is_slow {
             self.cut_slow(link);
+        }
+    }
+
+    /// Ends a link that the other side has closed: it may have closed its sending half only.
+    ///
+    /// If its process was killed, its system keeps the port in TIME-WAIT for a minute. Where that
+    /// process had not asked for address reuse, as ours do, nobody can listen there meanwhile. A
+    /// byte for nobody is answered with a reset, which frees the port; a program that still runs
+    /// skips the byte.
+    fn let_go(&mut self, link: LinkId) {
+        if let Some(mut partner) = self.partners.remove(&link) {
+            partner.say_nothing();
         }
     }
 

@@ -252,11 +252,17 @@ impl State {
         match self.link.phase {
             Phase::Asking(asked, _) if asked == link => self.nobody_there(effects),
             Phase::Granting(granted, theirs, _) if granted == link => {
-                self.cut(Pair { link, ours: 0, theirs }, Why::Closed, effects);
+                self.closed(Pair { link, ours: 0, theirs }, effects);
             }
-            Phase::Up(pair) if pair.link == link => self.cut(pair, Why::Closed, effects),
+            Phase::Up(pair) if pair.link == link => self.closed(pair, effects),
             _ => {}
         }
+    }
+
+    /// It will say no more, and may still read what it is to be told.
+    fn closed(&mut self, pair: Pair, effects: &mut Vec<Effect>) {
+        self.tell_all(pair.link, effects);
+        self.cut(pair, Why::Closed, effects);
     }
 
     /// Ends a link whose other side did not say goodbye.
@@ -265,7 +271,8 @@ impl State {
         if self.link.is_parting {
             return self.part(pair.link, pair.theirs, effects);
         }
-        self.counters.links_lost += 1;
+        // Who was told goodbye may go.
+        self.counters.links_lost += u64::from(self.link.leaving.is_none());
         effects.push(Effect::Cut(pair.link, why));
         self.link_gone(pair.theirs, effects);
     }

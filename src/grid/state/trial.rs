@@ -40,7 +40,7 @@ impl Trial {
     /// A question that goes twice now.
     pub(super) fn begin(question: Question, now: Millis) -> Trial {
         let left_ms = now.until(question.until).as_millis() as u64;
-        let due = now.plus(SPACING_MS.max(left_ms / 2).min(TRIAL_MS_MAX));
+        let due = now.plus(TRIAL_MS_MAX.min(left_ms / 2));
         Trial { question, is_told: false, heard: 0, due, probe: None, last: now }
     }
 

@@ -37,7 +37,7 @@ pub(super) struct Questions {
     timed_out_at: Millis,
     /// When the last answer came.
     heard_at: Millis,
-    /// How long the other server needs for one: the last, or less than the ones before it.
+    /// How long it takes: the longest of late, halved with each that is shorter.
     answer_ms: u64,
     manner: Manner,
     pub(super) pace: Pace,

@@ -1,14 +1,11 @@
 //! How a link ends with a goodbye, on the value alone.
 
-use crate::grid_link::check_linked;
-use crate::value::{SENSORS, check};
-use malha::grid::decode::Heard;
-use malha::grid::limits::PEER_MS_MAX;
-use malha::grid::protocol::{Message, Query, Scope, Terminator};
-use malha::grid::state::{Event, Setup, Side, State, Turn};
-use malha::net::asked::ConnId;
+use crate::grid_link::{PEER, check_linked, linked, peer_says};
+use crate::grid_trial::TRIAL;
+use crate::value::check;
+use malha::grid::protocol::{Message, Query, Scope};
+use malha::grid::state::Event;
 use malha::net::clock::Millis;
-use malha::net::pushed::LinkId;
 
 #[test]
 fn who_leaves_says_its_own_id_and_waits_for_the_answer() {
@@ -172,23 +169,9 @@ fn who_leaves_waits_for_the_answer_to_its_goodbye() {
 /// Closed behind a goodbye, a link is not lost; closed without one it is.
 #[test]
 fn only_links_without_a_goodbye_count_as_lost() {
-    for (said, lost) in [(vec![Message::ReqDcPeer(2)], 0), (vec![], 1)] {
-        let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
-        let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: false });
-        let (link, conn) = (LinkId(1), ConnId(1));
-        let heard =
-            |messages| Event::PeerHeard(link, Heard { messages, terminator: Terminator::Lf });
-        let questions = vec![Message::ReqAdd, Message::Req(Query::Sensor(Scope::External))];
-        for event in [
-            Event::Listening,
-            Event::PeerOpened(link, Side::Accepted),
-            heard(vec![Message::ReqAddPeer]),
-            heard(vec![Message::ResAddPeer(1)]),
-            Event::ClientOpened(conn, "127.0.0.1:1".parse().unwrap()),
-            Event::ClientAsked(conn, Turn { questions, ..Turn::default() }),
-            heard(said),
-            Event::PeerClosed(link),
-        ] {
+    for (said, lost) in [(&[Message::ReqDcPeer(2)][..], 0), (&[], 1)] {
+        let mut state = linked(&[Query::Sensor(Scope::External)]);
+        for event in [peer_says(said), Event::PeerClosed(PEER)] {
             state.handle(Millis(0), event);
         }
         assert_eq!(state.counters().links_lost, lost);
@@ -248,18 +231,8 @@ fn a_goodbye_that_is_refused_is_one_all_the_same() {
 /// The question that would end a trial, too.
 #[test]
 fn nothing_is_asked_behind_a_goodbye() {
-    check_linked(
-        r"
-        a> REQ_ES
-        p< REQ_ES
-        p> RES_ES(external 2 sensor 0: 0 (0 100))
-        a< RES_ES(external 2 sensor 0: 0 (0 100))
-        a> REQ_EP
-        p< REQ_EP
-        p> RES_EP(external 2 potency: 1)
-        a< RES_EP(external 2 potency: 1)
-        a>> REQ_ES\nREQ_EP\nREQ_ES\nREQ_EP\n
-        p<< REQ_ES\nREQ_ES\n
+    check_linked(&format!(
+        r"{TRIAL}
         types kill
         at 10
         p< REQ_DCPEER(1)
@@ -267,7 +240,6 @@ fn nothing_is_asked_behind_a_goodbye() {
         p> OK(01)
         a<< ERROR(03)\nERROR(03)\nERROR(03)\nERROR(03)\n
         prints Peer 2 disconnected
-        exits 0
-    ",
-    );
+        exits 0"
+    ));
 }

@@ -3,8 +3,9 @@
 use crate::value::{SENSORS, check, check_with};
 use malha::grid::decode::Heard;
 use malha::grid::limits::{GREETING_MS_MAX, PEER_MS_MAX};
-use malha::grid::protocol::{Message, Refusal, Terminator};
-use malha::grid::state::{Effect, Event, Setup, Side, State, Why};
+use malha::grid::protocol::{Message, Query, Refusal, Terminator};
+use malha::grid::state::{Effect, Event, Setup, Side, State, Turn, Why};
+use malha::net::asked::ConnId;
 use malha::net::clock::Millis;
 use malha::net::pushed::LinkId;
 
@@ -26,6 +27,36 @@ pub const LINKED: &str = "
 #[track_caller]
 pub fn check_linked(text: &str) {
     check(&format!("{LINKED}{text}"));
+}
+
+/// The link of [`linked`].
+pub const PEER: LinkId = LinkId(1);
+
+/// Where only the state itself tells: a client has joined and asked this, another server has linked
+/// up, and all is still at 0 ms.
+pub fn linked(queries: &[Query]) -> State {
+    let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
+    let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: false });
+    let conn = ConnId(1);
+    let asks = queries.iter().copied().map(Message::Req);
+    let questions = [Message::ReqAdd].into_iter().chain(asks).collect();
+    for event in [
+        Event::Listening,
+        Event::PeerOpened(PEER, Side::Accepted),
+        peer_says(&[Message::ReqAddPeer]),
+        peer_says(&[Message::ResAddPeer(1)]),
+        Event::ClientOpened(conn, "127.0.0.1:1".parse().unwrap()),
+        Event::ClientAsked(conn, Turn { questions, ..Turn::default() }),
+    ] {
+        state.handle(Millis(0), event);
+    }
+    state
+}
+
+/// All of it in one read.
+pub fn peer_says(messages: &[Message]) -> Event {
+    let heard = Heard { messages: messages.to_vec(), terminator: Terminator::Lf };
+    Event::PeerHeard(PEER, heard)
 }
 
 #[test]

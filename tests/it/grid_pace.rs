@@ -1,15 +1,12 @@
 //! What goes to a server that may take one `recv` for one message goes when it has read the rest
 //! (`grid/state/pace.rs`); on the value alone.
 
+use crate::grid_link::{PEER, linked, peer_says};
 use crate::grid_owed::check_linked;
-use crate::value::SENSORS;
-use malha::grid::decode::Heard;
-use malha::grid::limits::{HELD_MAX, HOLD_MS, PEER_MS_MAX};
+use malha::grid::limits::{HELD_MAX, HOLD_MS};
 use malha::grid::protocol::{Message, Query, Reading, Scope, Terminator};
-use malha::grid::state::{Effect, Event, Setup, Side, State, Turn};
-use malha::net::asked::ConnId;
+use malha::grid::state::{Effect, Event};
 use malha::net::clock::Millis;
-use malha::net::pushed::LinkId;
 
 /// It might read the answer and the question as one, and would take the answer only.
 #[test]
@@ -241,26 +238,15 @@ fn a_peer_is_told_goodbye_a_moment_after_it_was_answered() {
 /// It may take what one `recv` brings for one message also if it ends its own with a newline.
 #[test]
 fn an_answer_and_a_question_share_no_write_with_who_was_not_seen_to_read_both() {
-    let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
-    let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: false });
-    let (link, conn) = (LinkId(1), ConnId(1));
-    let heard = |messages| Event::PeerHeard(link, Heard { messages, terminator: Terminator::Lf });
     let (sensor, power) = (Query::Sensor(Scope::External), Query::Power(Scope::External));
-    let questions = vec![Message::ReqAdd, Message::Req(sensor), Message::Req(power)];
-    let mut happens = |event| state.handle(Millis(0), event);
-    happens(Event::Listening);
-    happens(Event::PeerOpened(link, Side::Accepted));
-    happens(heard(vec![Message::ReqAddPeer]));
-    happens(heard(vec![Message::ResAddPeer(1)]));
-    happens(Event::ClientOpened(conn, "127.0.0.1:1".parse().unwrap()));
-    happens(Event::ClientAsked(conn, Turn { questions, ..Turn::default() }));
+    let mut state = linked(&[sensor, power]);
     let reading = Reading { network: 2, sensor: 0, useful: 1, power: 1, efficiency: 100 };
     let answer = Message::ResSensor(Scope::External, reading);
-    let effects = happens(heard(vec![answer, Message::Req(sensor)]));
+    let effects = state.handle(Millis(0), peer_says(&[answer, Message::Req(sensor)]));
     let is_answer = |effect: &Effect| matches!(effect, Effect::Tell(_, Message::ResSensor(..), _));
-    assert!(is_answer(&effects[0]) && effects[1..] == [Effect::Apart(link)], "{effects:?}");
+    assert!(is_answer(&effects[0]) && effects[1..] == [Effect::Apart(PEER)], "{effects:?}");
     assert!(state.handle(Millis(HOLD_MS - 1), Event::Tick).is_empty());
     let effects = state.handle(Millis(HOLD_MS), Event::Tick);
-    let asks = Effect::Tell(link, Message::Req(power), Terminator::Lf);
-    assert_eq!(effects, [asks, Effect::Apart(link)]);
+    let asks = Effect::Tell(PEER, Message::Req(power), Terminator::Lf);
+    assert_eq!(effects, [asks, Effect::Apart(PEER)]);
 }

@@ -4,7 +4,7 @@ use crate::grid_link::check_linked;
 
 /// What a peer that ends its messages with a newline is asked where many wait, once it has answered
 /// both kinds: one question twice, in one write. Then it has shown how it reads.
-const TRIAL: &str = r"
+pub const TRIAL: &str = r"
         a> REQ_ES
         p< REQ_ES
         p> RES_ES(external 2 sensor 0: 0 (0 100))

@@ -157,12 +157,17 @@ pub enum Ended {
 }
 
 /// A session from `New ID` to `Successful disconnect`. Takes commands until there are no more,
-/// which is a goodbye, as are `kill`, a screen that nobody reads, and stop while no answer is open.
+/// which is a goodbye, as are `kill`, a screen that nobody reads, and stop while no answer is open:
+/// but then a command that still waits is one that was not answered.
 pub fn session(mut client: Client, typed: &Commands, screen: &Screen, stop: &Stop) -> Ended {
     screen.line(format_args!("New ID: {}", client.id()));
+    let mut is_cut_short = false;
     loop {
         let command = select_biased! {
-            recv(stop.channel()) -> _ => break,
+            recv(stop.channel()) -> _ => {
+                is_cut_short = !typed.is_empty();
+                break;
+            }
             recv(typed) -> command => command,
             recv(client.unasked()) -> said => match said {
                 Ok(message) => {
@@ -189,5 +194,5 @@ pub fn session(mut client: Client, typed: &Commands, screen: &Screen, stop: &Sto
         Ok(()) => screen.line(DONE_TEXT),
         Err(lost) => return Ended::Lost(lost),
     }
-    Ended::Done
+    if is_cut_short { Ended::Lost(Lost::Stopped) } else { Ended::Done }
 }

@@ -2,9 +2,17 @@
 
 use crate::grid_live::ports_of_the_spec;
 use crate::harness::{CLIENT, Person, Program, SERVER, Server, WAIT, run, until};
+use crossbeam_channel::bounded;
+use malha::grid::client::{Client, Lost};
+use malha::grid::console::{self, ClientCommand, Ended};
 use malha::grid::state::Counters;
+use malha::net::clock::Clock;
+use malha::net::screen::Screen;
+use malha::net::stop::stop_pair;
+use malha::net::trace::{Level, Trace};
 use std::io::Read;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const MALHA: &str = env!("CARGO_BIN_EXE_malha");
@@ -246,6 +254,27 @@ fn refusals_cuts_and_time_outs_are_traced() {
         let told = err.iter().filter(|line| line.ends_with(event)).count();
         assert_eq!(told, count, "{event}: {err:#?}");
     }
+}
+
+/// Spec, Clients: the exit status is 0 if all were answered.
+#[test]
+fn a_session_that_stop_cuts_short_tells_so() {
+    let server = Server::start(&[]);
+    let trace = Trace::stderr(Level::Off, Clock::start()).unwrap();
+    let screen = Screen::stdout().unwrap();
+    let ended_with = |waiting: Vec<ClientCommand>| {
+        let (stopper, stop) = stop_pair();
+        let (typed_in, typed) = bounded(1);
+        waiting.into_iter().for_each(|command| typed_in.send(Ok(command)).unwrap());
+        thread::scope(|scope| {
+            let client = Client::join(scope, &[server.clients], &stop, &trace).unwrap();
+            drop(stopper);
+            console::session(client, &typed, &screen, &stop)
+        })
+    };
+    assert!(matches!(ended_with(vec![]), Ended::Done));
+    let cut_short = ended_with(vec![ClientCommand::Help]);
+    assert!(matches!(cut_short, Ended::Lost(Lost::Stopped)), "{cut_short:?}");
 }
 
 /// One of three ports given for another is a common mistake.

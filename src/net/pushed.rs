@@ -13,7 +13,8 @@ use crate::net::stream::{Decode, Reader, write_all_while};
 use crate::net::threads::{self, Finally};
 use crate::net::wait;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::io;
+use std::cell::Cell;
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -36,8 +37,14 @@ pub enum Pushed<H> {
     Heard(LinkId, H, Places),
     /// A frame that was to be reported is written, and all before it: its number.
     Written(LinkId, u32),
-    /// Sent exactly once, however it ended, after the last that was heard.
-    Closed(LinkId),
+    /// Sent exactly once, however it ended, after the last that was heard: with the error, if with
+    /// one. [`ErrorKind::TimedOut`]: the other side did not read.
+    Closed(LinkId, Option<ErrorKind>),
+}
+
+/// What a trace tells of a link's end behind its name.
+pub fn why(failed: Option<ErrorKind>) -> String {
+    failed.map_or(String::new(), |kind| format!(" error={kind:?}"))
 }
 
 /// Some of the [`LINK_PLACES_MAX`] places of a link; given back when dropped.
@@ -91,6 +98,8 @@ struct Backlog {
     parted: OnceLock<Instant>,
     /// When the link was cut or the writer had ended.
     ended: OnceLock<Instant>,
+    /// What the writer ended with, if that was an error.
+    failed: OnceLock<ErrorKind>,
 }
 
 /// Bytes that are written together.
@@ -216,11 +225,13 @@ where
         let _seat = writers_seat;
         // Wakes the reader, which sends `Closed`.
         let _hang_up = Finally(|| left.end(&write_to));
-        // An I/O error closes the link, that is all.
-        let _ = write_queued(&write_to, &queue, &left, |report| {
+        let written = write_queued(&write_to, &queue, &left, |report| {
             // Nobody listens any more when this fails: the server is stopping.
             let _ = told.send(Pushed::Written(link, report).into());
         });
+        if let Err(error) = written {
+            let _ = left.failed.set(error.kind());
+        }
     })?;
     // From here on the writer ends by itself when `outbox` is dropped, on any path.
     threads::spawn(scope, format!("p{}-read", link.0), move || {
@@ -228,20 +239,40 @@ where
         if inbox.send(Pushed::Opened(link, addr, outbox).into()).is_err() {
             return;
         }
+        let failed = Cell::new(None);
         // Nobody listens any more when a send fails: the server is stopping.
-        let _closed = Finally(|| drop(inbox.send(Pushed::Closed(link).into())));
-        let mut reader = Reader::new(read_from, decoder, AT_ONCE, yielders);
-        let mut messages = Vec::new();
-        let places = bounded(LINK_PLACES_MAX);
-        while let Ok(true) = reader.read_while(&mut messages, || known.may_read()) {
-            // Waits for the coordinator, or for the inbox that is dropped with all that is in it.
-            let taken = Places::take(messages.len(), &places);
-            let heard = reader.decoder.heard(std::mem::take(&mut messages));
-            if inbox.send(Pushed::Heard(link, heard, taken).into()).is_err() {
-                return;
-            }
-        }
+        let _closed = Finally(|| {
+            // What the writer failed with ended the reader, too.
+            let failed = known.failed.get().copied().or(failed.get());
+            drop(inbox.send(Pushed::Closed(link, failed).into()));
+        });
+        let reader = Reader::new(read_from, decoder, AT_ONCE, yielders);
+        failed.set(hear(reader, link, &known, &inbox).err().map(|error| error.kind()));
     })
+}
+
+/// Passes on what is heard, until the end.
+fn hear<D, E>(
+    mut reader: Reader<D>,
+    link: LinkId,
+    backlog: &Backlog,
+    inbox: &Sender<E>,
+) -> io::Result<()>
+where
+    D: Hear,
+    E: From<Pushed<D::Heard>>,
+{
+    let mut messages = Vec::new();
+    let places = bounded(LINK_PLACES_MAX);
+    while reader.read_while(&mut messages, || backlog.may_read())? {
+        // Waits for the coordinator, or for the inbox that is dropped with all that is in it.
+        let taken = Places::take(messages.len(), &places);
+        let heard = reader.decoder.heard(std::mem::take(&mut messages));
+        if inbox.send(Pushed::Heard(link, heard, taken).into()).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Writes all that is queued in as few writes as the frames allow, until the outbox is dropped.

@@ -50,6 +50,24 @@ fn a_server_that_asks_and_does_not_read_is_cut_and_the_next_one_may_come() {
     assert!(counted.contains("links-lost=") && counted.ends_with("links-slow=1"), "{counted}");
 }
 
+/// The same, but what it is answered is less than makes the outbox full.
+#[test]
+fn a_server_that_reads_nothing_is_cut_in_the_end_and_counted() {
+    let mut server = Server::start(&["--trace", "events"]);
+    let (mut client, _) = Person::join(server.clients);
+    let mut peer = Person::link(server.peers);
+    // More than the buffers of TCP hold.
+    for _ in 0..22 {
+        peer.says_bytes("REQ_ES\n".repeat(BLOCK).as_bytes());
+    }
+    sees_the_end_of_the_link(&mut client);
+    server.program.signal("-INT");
+    let (_, _, err) = server.program.ends();
+    let closed = err.iter().filter(|line| line.ends_with("ev=close link=p1 error=TimedOut"));
+    assert_eq!(closed.count(), 1, "{err:?}");
+    assert!(err.last().unwrap().ends_with("links-lost=1 links-slow=1"), "{err:?}");
+}
+
 /// As many questions, and it reads what it is answered.
 #[test]
 fn a_server_that_asks_much_and_reads_all_of_it_is_not_cut() {

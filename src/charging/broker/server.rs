@@ -235,9 +235,9 @@ impl<'env> Coordinator<'env> {
                 trace.event(format_args!("ev=open link=p{} addr={addr} open={open}", link.0));
                 self.handle(Event::Opened(link));
             }
-            Input::Link(Pushed::Closed(link)) => {
+            Input::Link(Pushed::Closed(link, failed)) => {
                 self.lines.remove(&link);
-                trace.event(format_args!("ev=close link=p{}", link.0));
+                trace.event(format_args!("ev=close link=p{}{}", link.0, pushed::why(failed)));
                 self.handle(Event::Closed(link));
             }
             Input::Checked(link, verdict) => {

@@ -9,7 +9,7 @@ use crate::grid::server::{Config, Outcome};
 use crate::grid::state::{Command, Counters, Effect, Event, Exit, Side, State, Turn};
 use crate::net::accept::{self, Gate};
 use crate::net::asked::{Asked, Asker, ConnId};
-use crate::net::pushed::{LinkId, Pushed};
+use crate::net::pushed::{self, LinkId, Pushed};
 use crate::net::stop::{Stop, Stopper, stop_pair};
 use crate::net::threads;
 use crate::net::wait::{Inbox, Woken};
@@ -214,8 +214,12 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             }
             // We ask for no reports.
             Pushed::Written(..) => {}
-            Pushed::Closed(link) => {
-                self.config.trace.event(format_args!("ev=close link=p{}", link.0));
+            Pushed::Closed(link, failed) => {
+                let why = pushed::why(failed);
+                self.config.trace.event(format_args!("ev=close link=p{}{why}", link.0));
+                // Who was let go may take its time.
+                let is_slow = failed == Some(ErrorKind::TimedOut);
+                self.links_slow += u64::from(is_slow && self.partners.contains_key(&link));
                 self.closed = Some(link);
                 self.handle(Event::PeerClosed(link));
                 self.let_go(link);

@@ -257,9 +257,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 self.config.trace.event(format_args!("ev=cut conn=c{} why=not-joined", conn.0));
                 self.askers.remove(&conn);
             }
-            Effect::Part(link, _) | Effect::Cut(link, _) if self.closed == Some(link) => {
-                self.let_go(link);
-            }
+            Effect::Part(link, _) if self.closed == Some(link) => self.let_go(link),
             Effect::Part(link, why) => {
                 if let Some(mut partner) = self.partners.remove(&link) {
                     self.config.trace.event(format_args!("ev=part link=p{} why={why:?}", link.0));
@@ -330,7 +328,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         }
     }
 
-    /// Sends what was said to other servers since no event waited.
+    /// Sends what was said to other servers since the last time: when no event waits, or many were
+    /// handled.
     fn flush(&mut self) {
         let slow =
             |(link, partner): (&LinkId, &mut Partner)| (!partner.flush(true)).then_some(*link);

@@ -12,11 +12,8 @@ impl State {
     /// Tells the other server what it is to be told, and asks it as much as may be asked. Until it
     /// is known that it reads a stream, it is to read each thing before the next comes.
     pub(super) fn forward(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        let (Phase::Up(Pair { link, theirs, .. }) | Phase::Granting(link, theirs, _)) =
-            self.link.phase
-        else {
-            return;
-        };
+        let (Phase::Up(pair) | Phase::Granting(pair, _)) = self.link.phase else { return };
+        let Pair { link, theirs, .. } = pair;
         if self.link.leaving.is_some() {
             for question in self.questions.give_up_waiting() {
                 self.fill(question, Message::Error(Refusal::PeerNotFound), effects);

@@ -2,8 +2,9 @@
 //! 5; Queries).
 
 use super::questions::Answered;
+use super::search::Search;
 use super::{Effect, Exit, OpenTurn, State, Why};
-use crate::grid::limits::{LEAVE_MS_MAX, SEARCH_PAUSE_MS_MIN};
+use crate::grid::limits::LEAVE_MS_MAX;
 use crate::grid::protocol::{DONE_TEXT, Message, Query, Refusal, Scope, Terminator};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
@@ -23,15 +24,7 @@ pub(super) struct Link {
     /// There was never a link, and we never listened: if there are two servers already, we are
     /// the third.
     pub(super) is_new: bool,
-    /// We have dialed since there was a link or we listened.
-    pub(super) has_dialed: bool,
-    /// How often we could neither reach anybody nor listen, since there was a link or we listened.
-    pub(super) failures: u32,
-    /// There were two servers already, since then, too; said once.
-    pub(super) was_refused: bool,
-    /// Since then somebody answered at the peer port as no server does.
-    pub(super) has_met_stranger: bool,
-    pub(super) pause_ms: u64,
+    pub(super) search: Search,
     /// We leave, at the latest then.
     pub(super) leaving: Option<Millis>,
     /// What the other server is to be told, as soon as it may be (`pace.rs`).
@@ -63,8 +56,8 @@ pub(super) enum Phase {
     Waiting,
     /// We dialed, and asked for the link.
     Asking(LinkId, Millis),
-    /// We granted the link and gave this identifier; ours is to come.
-    Granting(LinkId, u32, Millis),
+    /// We granted the link and gave our identifier; until then the other one is to come.
+    Granting(Pair, Millis),
     /// There is a link.
     Up(Pair),
 }
@@ -72,7 +65,7 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pair {
     pub(super) link: LinkId,
-    /// The identifier that the other server gave us.
+    /// The identifier that the other server gave us; 0 before that.
     pub(super) ours: u32,
     /// The identifier that we gave the other server.
     pub(super) theirs: u32,
@@ -87,11 +80,7 @@ impl Link {
             terminator: Terminator::Unknown,
             may_dial,
             is_new: true,
-            has_dialed: false,
-            failures: 0,
-            was_refused: false,
-            has_met_stranger: false,
-            pause_ms: SEARCH_PAUSE_MS_MIN,
+            search: Search::new(),
             leaving: None,
             to_tell: Vec::new(),
             goes_singly: false,
@@ -121,7 +110,7 @@ impl Link {
 
     pub(super) fn deadline(&self) -> Option<Millis> {
         let own = match self.phase {
-            Phase::Pausing(until) | Phase::Asking(_, until) | Phase::Granting(_, _, until) => {
+            Phase::Pausing(until) | Phase::Asking(_, until) | Phase::Granting(_, until) => {
                 Some(until)
             }
             Phase::Searching | Phase::Waiting | Phase::Up(_) => None,
@@ -133,9 +122,8 @@ impl Link {
     /// The link that we have or are about to have.
     pub(super) fn current(&self) -> Option<LinkId> {
         match self.phase {
-            Phase::Asking(link, _) | Phase::Granting(link, ..) | Phase::Up(Pair { link, .. }) => {
-                Some(link)
-            }
+            Phase::Asking(link, _) => Some(link),
+            Phase::Granting(pair, _) | Phase::Up(pair) => Some(pair.link),
             Phase::Searching | Phase::Pausing(_) | Phase::Waiting => None,
         }
     }
@@ -251,10 +239,9 @@ impl State {
         self.link.guests.remove(&link);
         match self.link.phase {
             Phase::Asking(asked, _) if asked == link => self.nobody_there(effects),
-            Phase::Granting(granted, theirs, _) if granted == link => {
-                self.closed(Pair { link, ours: 0, theirs }, effects);
+            Phase::Granting(pair, _) | Phase::Up(pair) if pair.link == link => {
+                self.closed(pair, effects);
             }
-            Phase::Up(pair) if pair.link == link => self.closed(pair, effects),
             _ => {}
         }
     }
@@ -273,7 +260,11 @@ impl State {
         }
         // Who was told goodbye may go.
         self.counters.links_lost += u64::from(self.link.leaving.is_none());
-        effects.push(Effect::Cut(pair.link, why));
+        effects.push(match why {
+            // It may still read what it was told.
+            Why::Closed => Effect::Part(pair.link, why),
+            _ => Effect::Cut(pair.link, why),
+        });
         self.link_gone(pair.theirs, effects);
     }
 
@@ -337,8 +328,8 @@ impl State {
             }
             // We leave already; the other server's answer or the time will end it.
             Phase::Up(_) => {}
-            Phase::Granting(link, ..) => {
-                self.tell_all(link, effects);
+            Phase::Granting(pair, _) => {
+                self.tell_all(pair.link, effects);
                 effects.push(Effect::End(Exit::Done));
             }
             _ => effects.push(Effect::End(Exit::Done)),
@@ -362,7 +353,9 @@ impl State {
     pub(super) fn show_peer(&self, effects: &mut Vec<Effect>) {
         effects.push(Effect::Say(match self.link.phase {
             Phase::Up(Pair { ours, theirs, .. }) => format!("peer {theirs}, own ID {ours}"),
-            Phase::Granting(_, theirs, _) => format!("peer {theirs}, own ID not known yet"),
+            Phase::Granting(Pair { theirs, .. }, _) => {
+                format!("peer {theirs}, own ID not known yet")
+            }
             _ => "no peer".to_owned(),
         }));
     }

@@ -12,11 +12,37 @@ use crate::grid::protocol::{Message, Refusal, Terminator};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
 
+/// How we look for the other server; anew when there was a link or we listened.
+#[derive(Debug)]
+pub(super) struct Search {
+    /// We have dialed.
+    has_dialed: bool,
+    /// How often we could neither reach anybody nor listen.
+    failures: u32,
+    /// There were two servers already; said once.
+    was_refused: bool,
+    /// Somebody answered at the peer port as no server does.
+    has_met_stranger: bool,
+    /// How long the next pause is.
+    pause_ms: u64,
+}
+
+impl Search {
+    pub(super) fn new() -> Search {
+        Search {
+            has_dialed: false,
+            failures: 0,
+            was_refused: false,
+            has_met_stranger: false,
+            pause_ms: SEARCH_PAUSE_MS_MIN,
+        }
+    }
+}
+
 impl State {
     pub(super) fn peer_event(&mut self, now: Millis, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::Started if self.link.may_dial => self.dial(effects),
-            Event::Started => effects.push(Effect::Listen),
+            Event::Started => self.search(effects),
             Event::DialFailed => self.nobody_there(effects),
             Event::Listening => self.listening(effects),
             Event::ListenFailed(why) => self.listen_failed(now, &why, effects),
@@ -43,8 +69,8 @@ impl State {
                 Phase::Asking(asked, _) if asked == link => {
                     self.asked_said(now, link, message, effects);
                 }
-                Phase::Granting(granted, theirs, _) if granted == link => {
-                    self.granted_said(now, link, theirs, message, effects);
+                Phase::Granting(pair, _) if pair.link == link => {
+                    self.granted_said(now, pair, message, effects);
                 }
                 Phase::Up(pair) if pair.link == link => {
                     self.peer_said(now, pair, message, effects);
@@ -67,8 +93,8 @@ impl State {
 
     /// Tries both again later, and later still the next time (spec: Life, 6).
     fn pause(&mut self, now: Millis) {
-        self.link.phase = Phase::Pausing(now.plus(self.link.pause_ms));
-        self.link.pause_ms = (self.link.pause_ms * 2).min(SEARCH_PAUSE_MS_MAX);
+        self.link.phase = Phase::Pausing(now.plus(self.link.search.pause_ms));
+        self.link.search.pause_ms = (self.link.search.pause_ms * 2).min(SEARCH_PAUSE_MS_MAX);
     }
 
     fn peer_opened(&mut self, now: Millis, link: LinkId, side: Side, effects: &mut Vec<Effect>) {
@@ -95,10 +121,11 @@ impl State {
         message: Message,
         effects: &mut Vec<Effect>,
     ) {
-        let is_free = matches!(self.link.phase, Phase::Waiting) && self.link.leaving.is_none();
+        let is_free = matches!(self.link.phase, Phase::Waiting);
         match message {
             Message::ReqAddPeer if is_free => {
-                self.link.phase = Phase::Granting(link, DIALER_ID, now.plus(GRANT_MS_MAX));
+                let pair = Pair { link, ours: 0, theirs: DIALER_ID };
+                self.link.phase = Phase::Granting(pair, now.plus(GRANT_MS_MAX));
                 if let Some(guest) = self.link.guests.remove(&link) {
                     self.link.terminator = guest.terminator;
                 }
@@ -159,7 +186,7 @@ impl State {
             }
             Message::Error(Refusal::PeerLimit) => {
                 effects.push(Effect::Part(link, Why::Goodbye));
-                if !std::mem::replace(&mut self.link.was_refused, true) {
+                if !std::mem::replace(&mut self.link.search.was_refused, true) {
                     effects.push(Effect::Say(Refusal::PeerLimit.text().to_owned()));
                 }
                 if self.link.is_new {
@@ -171,7 +198,7 @@ impl State {
             }
             // Whoever that is, it is no server of ours.
             _ => {
-                self.link.has_met_stranger = true;
+                self.link.search.has_met_stranger = true;
                 effects.push(Effect::Part(link, Why::Stranger));
                 self.nobody_there(effects);
             }
@@ -182,17 +209,16 @@ impl State {
     fn granted_said(
         &mut self,
         now: Millis,
-        link: LinkId,
-        theirs: u32,
+        pair: Pair,
         message: Message,
         effects: &mut Vec<Effect>,
     ) {
         match message {
             Message::ResAddPeer(ours) => {
                 effects.push(Effect::Say(format!("New Peer ID: {ours}")));
-                self.link_up(Pair { link, ours, theirs });
+                self.link_up(Pair { ours, ..pair });
             }
-            other => self.peer_said(now, Pair { link, ours: 0, theirs }, other, effects),
+            other => self.peer_said(now, pair, other, effects),
         }
     }
 
@@ -204,33 +230,41 @@ impl State {
     /// There is a link, or we listen: the next search begins anew.
     fn settled(&mut self) {
         self.link.is_new = false;
-        self.link.has_dialed = false;
-        self.link.failures = 0;
-        self.link.was_refused = false;
-        self.link.has_met_stranger = false;
-        self.link.pause_ms = SEARCH_PAUSE_MS_MIN;
+        self.link.search = Search::new();
     }
 
     /// Dials, unless that was tried already: the port may be taken by a server that we can reach,
     /// or by one that is just ending.
     fn listen_failed(&mut self, now: Millis, why: &str, effects: &mut Vec<Effect>) {
-        if self.link.may_dial && !self.link.has_dialed {
+        if self.link.may_dial && !self.link.search.has_dialed {
             return self.dial(effects);
         }
-        self.link.failures += 1;
+        self.link.search.failures += 1;
         // Once is normal where two servers start at the same time.
-        if self.link.failures == 2 {
-            let met =
-                if self.link.has_met_stranger { "what answers is no peer" } else { "no peer" };
+        if self.link.search.failures == 2 {
+            let met = if self.link.search.has_met_stranger {
+                "what answers is no peer"
+            } else {
+                "no peer"
+            };
             let again = "trying both again";
             effects.push(Effect::Warn(format!("{met}, and cannot listen on {why}; {again}")));
         }
         self.pause(now);
     }
 
+    /// Looks for the other server at the peer port, and listens there if nobody answers.
+    fn search(&mut self, effects: &mut Vec<Effect>) {
+        if self.link.may_dial {
+            self.dial(effects);
+        } else {
+            self.nobody_there(effects);
+        }
+    }
+
     fn dial(&mut self, effects: &mut Vec<Effect>) {
         self.link.phase = Phase::Searching;
-        self.link.has_dialed = true;
+        self.link.search.has_dialed = true;
         effects.push(Effect::Dial);
     }
 
@@ -249,20 +283,12 @@ impl State {
             !is_due
         });
         match self.link.phase {
-            Phase::Pausing(until) if until <= now => {
-                if self.link.may_dial {
-                    self.dial(effects);
-                } else {
-                    self.nobody_there(effects);
-                }
-            }
+            Phase::Pausing(until) if until <= now => self.search(effects),
             Phase::Asking(link, until) if until <= now => {
                 effects.push(Effect::Part(link, Why::Late));
                 self.nobody_there(effects);
             }
-            Phase::Granting(link, theirs, until) if until <= now => {
-                self.cut(Pair { link, ours: 0, theirs }, Why::Late, effects);
-            }
+            Phase::Granting(pair, until) if until <= now => self.cut(pair, Why::Late, effects),
             Phase::Up(pair) if self.link.leaving.is_some_and(|until| until <= now) => {
                 effects.push(Effect::Cut(pair.link, Why::Late));
                 self.server_left(pair.theirs, effects);

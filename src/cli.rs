@@ -219,11 +219,12 @@ impl fmt::Display for Seconds {
 }
 
 #[cfg(any(feature = "grid", feature = "command", feature = "chat", feature = "tasks"))]
-fn seconds<const MS_MAX: u64>(text: &str) -> Result<Seconds, String> {
-    let limit = MS_MAX as f64 / 1000.0;
-    let given = text.parse().ok().filter(|given: &f64| (0.001..=limit).contains(given));
-    let given = given.ok_or_else(|| format!("not a number of seconds from 0.001 to {limit}"))?;
-    Ok(Seconds((given * 1000.0) as u64))
+fn seconds<const MS_MIN: u64, const MS_MAX: u64>(text: &str) -> Result<Seconds, String> {
+    let given = text.parse().ok().map(|given: f64| Seconds((given * 1000.0).round() as u64));
+    let (least, most) = (Seconds(MS_MIN), Seconds(MS_MAX));
+    given
+        .filter(|given| (MS_MIN..=MS_MAX).contains(&given.0))
+        .ok_or_else(|| format!("not a number of seconds from {least} to {most}"))
 }
 
 /// A whole number from `MIN` to `MAX`.

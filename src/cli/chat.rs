@@ -55,7 +55,7 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     web: Option<Endpoint>,
     /// Seconds between two words to all on how the server is
-    #[arg(long, value_name = "SECONDS", value_parser = seconds::<STATUS_MS_LIMIT>)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds::<1, STATUS_MS_LIMIT>)]
     #[arg(default_value_t = Seconds(STATUS_MS))]
     status_every: Seconds,
     /// Clients at a time

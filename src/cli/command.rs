@@ -62,7 +62,7 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "N", value_parser = count, default_value_t = CLIENTS_MAX)]
     max_clients: usize,
     /// Seconds after which a client that asks nothing is closed
-    #[arg(long, value_name = "SECONDS", value_parser = seconds::<IDLE_MS_LIMIT>)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds::<1, IDLE_MS_LIMIT>)]
     #[arg(default_value_t = Seconds(IDLE_MS_MAX))]
     idle_timeout: Seconds,
     /// Answers datagrams, too, at the same port number

@@ -3,7 +3,9 @@
 use super::{Common, DONE, FAILED, Running, Seconds, count, finish, seconds, seed, usage};
 use crate::grid::client::{Client, Lost};
 use crate::grid::console::{self, ClientCommand, Ended, ServerCommand};
-use crate::grid::limits::{CLIENTS_MAX, PEER_MS_LIMIT, PEER_MS_MAX, SENSORS_BYTES_MAX};
+use crate::grid::limits::{
+    CLIENTS_MAX, PEER_MS_LIMIT, PEER_MS_MAX, PEER_MS_MIN, SENSORS_BYTES_MAX,
+};
 use crate::grid::pair;
 use crate::grid::protocol::Refusal;
 use crate::grid::sensors::{self, Sensor};
@@ -18,7 +20,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crossbeam_channel::bounded;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -100,7 +102,7 @@ pub(super) struct ServerArgs {
     #[command(flatten)]
     network: Network,
     /// Seconds that a question to the other server may take
-    #[arg(long, value_name = "SECONDS", value_parser = seconds::<PEER_MS_LIMIT>)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds::<PEER_MS_MIN, PEER_MS_LIMIT>)]
     #[arg(default_value_t = Seconds(PEER_MS_MAX))]
     peer_timeout: Seconds,
     /// Clients at a time
@@ -178,8 +180,7 @@ impl ServerArgs {
             }
             true
         };
-        lines::read(console::SERVER_WORDS, &running.screen, take)
-            .map_err(Failure::from_io("cannot read the console".to_owned()))?;
+        lines::read(console::SERVER_WORDS, &running.screen, take).map_err(no_console())?;
         let outcome = server.serve(&running.stop, &typed)?;
         // It has served, whoever could see it (spec: Life, 4).
         Ok(if outcome.exit == Exit::Done { DONE } else { FAILED })
@@ -224,7 +225,10 @@ impl ClientArgs {
         let running = Running::start(self.common.trace)?;
         let addrs = resolve(&self.addr, self.port.notice())?;
         let ended = thread::scope(|scope| {
-            let client = Client::join(scope, &addrs, &running.stop, &running.trace)?;
+            let client = match Client::join(scope, &addrs, &running.stop, &running.trace) {
+                Ok(client) => client,
+                Err(lost) => return Ok(Ended::Lost(lost)),
+            };
             let (typed_in, typed) = bounded(commands.len().max(LINES_MAX));
             if commands.is_empty() {
                 read_commands(&running, typed_in)?;
@@ -235,9 +239,9 @@ impl ClientArgs {
             }
             Ok(console::session(client, &typed, &running.screen, &running.stop))
         });
-        let lost = match ended {
-            Ok(Ended::Done) => return running.shown(DONE),
-            Ok(Ended::Lost(lost)) | Err(lost) => lost,
+        let lost = match ended? {
+            Ended::Done => return running.shown(DONE),
+            Ended::Lost(lost) => lost,
         };
         let what = format!("{}:{}", self.addr, self.port.number);
         if let Lost::Refused(refusal) = lost {
@@ -255,9 +259,13 @@ impl ClientArgs {
     }
 }
 
+fn no_console() -> impl FnOnce(io::Error) -> Failure {
+    Failure::from_io("cannot read the console".to_owned())
+}
+
 type CommandsIn = crossbeam_channel::Sender<Result<ClientCommand, String>>;
 
-fn read_commands(running: &Running, typed_in: CommandsIn) -> Result<(), Lost> {
+fn read_commands(running: &Running, typed_in: CommandsIn) -> Result<(), Failure> {
     let interrupt = running.interrupt.clone();
     let take = move |typed: Typed| match typed {
         Typed::Line(line) if line.trim().is_empty() => true,
@@ -268,7 +276,7 @@ fn read_commands(running: &Running, typed_in: CommandsIn) -> Result<(), Lost> {
         }
         Typed::End => false,
     };
-    Ok(lines::read(console::CLIENT_WORDS, &running.screen, take)?)
+    lines::read(console::CLIENT_WORDS, &running.screen, take).map_err(no_console())
 }
 
 /// What two servers in one process are told.

@@ -132,7 +132,7 @@ pub(super) struct MasterArgs {
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
     /// Seconds after which a task is taken from its peer
-    #[arg(long, value_name = "SECONDS", value_parser = seconds::<TASK_MS_LIMIT>)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds::<1, TASK_MS_LIMIT>)]
     #[arg(default_value_t = Seconds(TASK_MS_MAX))]
     task_timeout: Seconds,
     /// How often a task may be lost or fail before it is set aside

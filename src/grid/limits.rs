@@ -102,6 +102,8 @@ pub const POWER_W_MAX: u32 = 1500;
 /// Efficiency of a sensor in percent (spec: Queries).
 pub const EFFICIENCY_PERCENT_MAX: u32 = 100;
 
+/// The shortest `--peer-timeout`: several times what a question may have to wait before it goes.
+pub const PEER_MS_MIN: u64 = 5 * HOLD_MS;
 /// The longest `--peer-timeout`.
 pub const PEER_MS_LIMIT: u64 = 20_000;
 /// How long a client waits for an answer: longer than any server waits for the other one.
@@ -118,7 +120,8 @@ pub const DEMO_LOOKS_MAX: u32 = 500;
 
 const _: () = assert!(SENSORS_MIN <= SENSORS_MAX);
 const _: () = assert!(SILENCE_MS < UNCLOSED_MS && UNCLOSED_MS < JOIN_MS_MAX);
-const _: () = assert!(PEER_MS_MAX <= PEER_MS_LIMIT && PEER_MS_LIMIT < ANSWER_MS_MAX);
+const _: () = assert!(PEER_MS_MIN <= PEER_MS_MAX && PEER_MS_MAX <= PEER_MS_LIMIT);
+const _: () = assert!(PEER_MS_LIMIT < ANSWER_MS_MAX);
 const _: () = assert!(SEARCH_PAUSE_MS_MIN < SEARCH_PAUSE_MS_MAX);
 const _: () = assert!(DIALER_ID != ACCEPTOR_ID);
 const _: () = assert!(BATCH_EVENTS_MAX <= INBOX_EVENTS_MAX);

@@ -197,7 +197,7 @@ fn a_client_that_is_refused_or_left_fails() {
 
 #[test]
 fn usage_errors_are_one_line_and_status_2() {
-    let wrong: [(&str, &[&str]); 14] = [
+    let wrong: [(&str, &[&str]); 15] = [
         (SERVER, &[]),
         (SERVER, &["127.0.0.1"]),
         (SERVER, &["127.0.0.1", "0"]),
@@ -207,6 +207,7 @@ fn usage_errors_are_one_line_and_status_2() {
         (SERVER, &["127.0.0.1", "0", "0", "0"]),
         (SERVER, &["127.0.0.1", "0", "0", "--max-clients", "0"]),
         (SERVER, &["127.0.0.1", "0", "0", "--peer-timeout", "soon"]),
+        (SERVER, &["127.0.0.1", "0", "0", "--peer-timeout", "0.049"]),
         (SERVER, &["127.0.0.1", "0", "0", "--seed", "1", "--sensors", "x"]),
         (SERVER, &["127.0.0.1", "0", "0", "--nonsense"]),
         (CLIENT, &["127.0.0.1"]),

@@ -47,7 +47,7 @@ pub(in crate::cli) struct PeerArgs {
     #[arg(long, value_name = "PROGRAM")]
     python: Option<PathBuf>,
     /// Seconds that a task may run
-    #[arg(long, value_name = "SECONDS", value_parser = seconds::<TASK_MS_LIMIT>)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds::<1, TASK_MS_LIMIT>)]
     #[arg(default_value_t = Seconds(TASK_MS_MAX))]
     task_timeout: Seconds,
     /// Runs scripts without walls around them: they may do all that you may

@@ -64,10 +64,11 @@ pub const SEARCH_PAUSE_MS_MAX: u64 = 5_000;
 /// the next comes: enough also where it waits for a processor. A question that has waited so long
 /// goes before an answer.
 pub const HOLD_MS: u64 = 10;
-/// What waits so at most. Who asks more than this without waiting for answers is told all at once.
-pub const HELD_MAX: usize = 16;
-/// Questions and answers that have waited so before it is found out whether they must.
-pub const TRIAL_HELD_MIN: u32 = 4;
+/// What waits to be told so at most. Who asks more than this without waiting for answers is told
+/// all at once.
+pub const TO_TELL_MAX: usize = 16;
+/// How often something has waited so before it is found out whether it must.
+pub const TRIAL_WAITS_MIN: u32 = 4;
 
 /// Events that wait for the coordinator, beside one turn of each client. Those who bring more wait,
 /// and through TCP so do those who talk to them. With less room than there are turns, thousands of

@@ -129,8 +129,9 @@ impl Terminator {
         if self == Terminator::Unknown { b"\n" } else { self.bytes() }
     }
 
-    /// Whether its user reads lines. Others, as C programs do, take what one `recv` gives them
-    /// for one message, so nothing may be joined for them.
+    /// Whether its user may read lines. Others, as C programs do, take what one `recv` gives them
+    /// for one message, so nothing may be joined for them. Of a client it is taken for granted; of
+    /// the other server it is found out (`state/trial.rs`).
     pub fn is_line(self) -> bool {
         matches!(self, Terminator::Lf | Terminator::CrLf)
     }
@@ -176,6 +177,14 @@ impl Query {
             Query::Power(Scope::Local) => "LP",
             Query::Power(Scope::External) => "EP",
             Query::Power(Scope::Global) => "MN",
+        }
+    }
+
+    /// As the other server is asked it: about its own network.
+    pub fn forwarded(self) -> Query {
+        match self {
+            Query::Sensor(_) => Query::Sensor(Scope::External),
+            Query::Power(_) => Query::Power(Scope::External),
         }
     }
 

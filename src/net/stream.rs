@@ -36,8 +36,8 @@ pub trait Decode: Send {
     /// A message that was given will be heard by nobody.
     fn lose(&mut self, _message: Self::Message) {}
 
-    /// Whether something changed that must be told, though no message came with it. Asked once
-    /// after each read.
+    /// Whether something changed that must be told, though no message came with it. Asked after
+    /// each read that brought none, and true once for each change.
     fn has_news(&mut self) -> bool {
         false
     }

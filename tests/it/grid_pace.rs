@@ -3,7 +3,7 @@
 
 use crate::grid_link::{PEER, linked, peer_says};
 use crate::grid_owed::check_linked;
-use malha::grid::limits::{HELD_MAX, HOLD_MS};
+use malha::grid::limits::{HOLD_MS, TO_TELL_MAX};
 use malha::grid::protocol::{Message, Query, Reading, Scope, Terminator};
 use malha::grid::state::{Effect, Event};
 use malha::net::clock::Millis;
@@ -155,8 +155,8 @@ fn a_peer_that_has_asked_twice_meanwhile_is_answered_twice() {
 /// Who asks and asks without waiting for answers can tell them apart.
 #[test]
 fn a_peer_that_asks_many_times_meanwhile_is_answered_at_once() {
-    let asks = "p>> REQ_EP\n".repeat(HELD_MAX + 1);
-    let answers = "p<< RES_EP(external 1 potency: 1940)\n".repeat(HELD_MAX + 1);
+    let asks = "p>> REQ_EP\n".repeat(TO_TELL_MAX + 1);
+    let answers = "p<< RES_EP(external 1 potency: 1940)\n".repeat(TO_TELL_MAX + 1);
     check_linked(&format!("a> REQ_ES\np<< REQ_ES\nat 1\n{asks}{answers}at 2"));
 }
 

@@ -96,8 +96,8 @@ fn no_answer_in_2_s_is_told_at_2_s_and_not_before() {
     check_linked("a> REQ_ES\np< REQ_ES\nat 1999\nat 2000\na< ERROR(03)\nat 3000");
 }
 
-/// Also where that one went late, and is over before the other server had time to read it. Here an
-/// answer takes 99 ms.
+/// Also where the one before went late, and is over before the other server had time to read it.
+/// Here an answer takes 99 ms.
 #[test]
 fn a_question_comes_so_long_after_the_one_before_as_two_answers_take() {
     let asked: String =
@@ -293,7 +293,7 @@ fn an_id_that_is_reused_does_not_get_the_old_answer() {
     );
 }
 
-/// Who is asked to leave has answered nothing, so its clients are told so, and the rest with it.
+/// What is missing in a turn says that nobody was there; what could be answered is answered.
 #[test]
 fn who_leaves_gives_all_turns_back_that_wait() {
     check_linked(
@@ -366,7 +366,7 @@ fn a_link_that_is_hopeless_while_leaving_ends_once() {
     );
 }
 
-/// Nor is what was answered at the same moment.
+/// What was answered at the same moment is not lost.
 #[test]
 fn what_is_answered_with_the_goodbye_is_written_before_it() {
     check_linked(

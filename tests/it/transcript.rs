@@ -20,7 +20,7 @@
 //! at 2000          it is now this many milliseconds after the start
 //! ```
 //!
-//! The program cannot be told the time: there, what follows an `at` is not replayed.
+//! The program cannot be told the time: there, what follows an `at` past 10 ms is not replayed.
 
 use std::fmt;
 

@@ -21,9 +21,10 @@ pub struct Counters {
     pub malformed: u64,
     /// Questions for the other server whose time was over, put to it or still waiting.
     pub questions_timed_out: u64,
-    /// Answers of the other server that came too late, or to no question.
+    /// Answers of the other server that came too late, or to no question; but not those to a
+    /// question that went twice.
     pub answers_dropped: u64,
-    /// Links, and handshakes half way, that ended without a goodbye.
+    /// Links that ended without a goodbye, and such as we granted that never came up.
     pub links_lost: u64,
     /// Those of them that were cut because the other server did not read what it was told.
     pub links_slow: u64,

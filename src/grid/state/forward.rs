@@ -3,8 +3,8 @@
 use super::link::{Pair, Phase};
 use super::questions::Sent;
 use super::{Effect, State};
-use crate::grid::limits::HELD_MAX;
-use crate::grid::protocol::{Message, Query, Refusal, Scope};
+use crate::grid::limits::TO_TELL_MAX;
+use crate::grid::protocol::{Message, Refusal};
 use crate::net::clock::Millis;
 use crate::net::pushed::LinkId;
 
@@ -50,7 +50,7 @@ impl State {
     fn tell_rest(&mut self, now: Millis, link: LinkId, effects: &mut Vec<Effect>) {
         let (count, goes_singly) = (self.link.to_tell.len(), self.link.goes_singly);
         let reads_stream = self.reads_stream();
-        let is_free = reads_stream || count > HELD_MAX;
+        let is_free = reads_stream || count > TO_TELL_MAX;
         if count == 0 || !is_free && now < self.questions.pace.may_tell_at(goes_singly) {
             return;
         }
@@ -79,12 +79,8 @@ impl State {
         let told = effects.len();
         let is_wanted = |conn| self.open.contains_key(&conn);
         while let Some(Sent { query, is_trial }) = self.questions.send(now, is_line, is_wanted) {
-            let asked = match query {
-                Query::Sensor(_) => Query::Sensor(Scope::External),
-                Query::Power(_) => Query::Power(Scope::External),
-            };
             for _ in 0..if is_trial { 2 } else { 1 } {
-                self.tell(link, Message::Req(asked), effects);
+                self.tell(link, Message::Req(query.forwarded()), effects);
             }
         }
         if !self.reads_stream() && effects.len() > told {

@@ -101,7 +101,8 @@ pub enum Effect {
     StopListening,
     /// Say this to that server, which ends its own messages so.
     Tell(LinkId, Message, Terminator),
-    /// Keep what it was told so far and what it is told next in different writes.
+    /// Keep what it was told so far and what it is told next in different writes, so that a program
+    /// that takes one `recv` for one message can read them apart. `pace.rs` keeps the time between.
     Apart(LinkId),
     /// Hang up on that server, after what was said has been written.
     Part(LinkId, Why),

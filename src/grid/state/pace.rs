@@ -2,6 +2,10 @@
 //! when it has read the one before, or had time to. So a question waits for what was told before
 //! it, and what is to be told waits for the question before it. An answer that waits for nothing
 //! else does not wait for another: who asks twice at once expects two.
+//!
+//! An example. At 0 ms the other server is told an answer; at 3 ms a client asks, and the question
+//! waits until 10. At 8 ms it asks us again: the question has waited 5 ms, so the answer goes first
+//! and the question waits until 18. Had it waited 10, it would go now and the answer wait.
 
 use crate::grid::limits::HOLD_MS;
 use crate::net::clock::Millis;
@@ -18,22 +22,23 @@ pub(super) struct Pace {
     has_spoken: bool,
     /// A question that has waited goes before the answer to what it said.
     is_pressing: bool,
-    /// How many questions and answers have waited.
-    held: u32,
+    /// How often a question or an answer has waited.
+    waits: u32,
 }
 
 impl Pace {
     /// A question goes. `since`: when its client asked.
     pub(super) fn asked(&mut self, now: Millis, since: Millis) {
-        self.held += u32::from(self.told_at.is_some_and(|told| since < told.plus(HOLD_MS)));
+        let has_waited = self.told_at.is_some_and(|told| since < told.plus(HOLD_MS));
+        self.waits = self.waits.saturating_add(u32::from(has_waited));
         self.asked_at = now;
         self.is_unread = true;
         self.is_pressing = false;
     }
 
-    /// Something else goes. `was_held`: it has waited.
-    pub(super) fn told(&mut self, now: Millis, was_held: bool) {
-        self.held += u32::from(was_held);
+    /// Something else goes.
+    pub(super) fn told(&mut self, now: Millis, has_waited: bool) {
+        self.waits = self.waits.saturating_add(u32::from(has_waited));
         self.told_at = Some(now);
         self.has_spoken = false;
         self.is_pressing = false;
@@ -85,8 +90,8 @@ impl Pace {
         self.is_pressing
     }
 
-    /// How many questions and answers have waited for the other server to read.
-    pub(super) fn held(&self) -> u32 {
-        self.held
+    /// How often a question or an answer has waited for the other server to read.
+    pub(super) fn waits(&self) -> u32 {
+        self.waits
     }
 }

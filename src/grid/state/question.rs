@@ -4,7 +4,9 @@ use crate::grid::protocol::Query;
 use crate::net::asked::ConnId;
 use crate::net::clock::Millis;
 
-/// Who asked what was asked only to learn how the other server reads.
+/// Who asked what was asked only to learn how the other server reads: the kind that nobody asked
+/// yet, the one that tells a lost question from a late one, and a trial's probe once the trial is
+/// decided.
 pub(super) const NOBODY: ConnId = ConnId(0);
 
 /// One question of one client.
@@ -24,6 +26,11 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// Another one in its place, for nobody.
+    pub(super) fn for_nobody(self, query: Query) -> Question {
+        Question { conn: NOBODY, query, ..self }
+    }
+
     /// How long its client waits, in ms.
     pub(super) fn patience_ms(&self) -> u64 {
         self.since.until(self.until).as_millis() as u64
@@ -34,7 +41,7 @@ impl Question {
         self.sent.plus(self.patience_ms() / 2)
     }
 
-    /// It will have, before the client is told that there is no answer.
+    /// It went so early that the other server has at least half of the client's time for it.
     pub(super) fn was_sent_in_time(&self) -> bool {
         self.had_time_at() <= self.until
     }

@@ -3,16 +3,16 @@
 //!
 //! A program may take what one `recv` gives it for one message. Asked twice at once it answers
 //! once, and the order is lost. So until we know better, a question goes when the one before it
-//! is answered, or a moment later, and not right behind an answer of ours (`pace.rs`). Where many
-//! wait, a trial (`trial.rs`) shows whether the other server reads a stream; then it is asked as
-//! fast as our clients ask.
+//! is answered, or a moment later to a server that ends its messages with a newline, and not right
+//! behind an answer of ours (`pace.rs`). Where many wait, a trial (`trial.rs`) shows whether the
+//! other server reads a stream; then it is asked as fast as our clients ask.
 
 use super::Why;
 use super::pace::Pace;
 use super::question::{NOBODY, Question};
 use super::trial::{Shown, Trial, unlike};
 use crate::grid::limits::{
-    HOLD_MS, PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_HELD_MIN, TRIAL_WAITING_MIN,
+    HOLD_MS, PEER_TIMEOUTS_MAX, SPACING_MS, TRIAL_WAITING_MIN, TRIAL_WAITS_MIN,
 };
 use crate::grid::protocol::{Query, Scope};
 use crate::net::asked::ConnId;
@@ -80,8 +80,8 @@ pub(super) enum Answered {
     Late(Question),
     /// To nothing.
     Nothing,
-    /// To a question that went twice, or to the probe; its client has its answer, or waits for
-    /// another.
+    /// To a question that went twice, or to the probe while it was not known which; the client has
+    /// its answer, or waits for another.
     Trial,
 }
 
@@ -128,8 +128,8 @@ impl Questions {
         if let Some(lost) = self.lost(is_line) {
             let until = now.plus(lost.patience_ms());
             let query = unlike(lost.query);
-            let probe = Question { conn: NOBODY, query, since: now, sent: now, until, ..lost };
-            self.asked.push_back(probe);
+            let probe = Question { since: now, sent: now, until, ..lost };
+            self.asked.push_back(probe.for_nobody(query));
             self.pace.asked(now, now);
             return Some(Sent { query, is_trial: false });
         }
@@ -140,7 +140,7 @@ impl Questions {
         // A trial needs both kinds, and nothing is tried with what may not be known over there.
         if is_worth_it && let Some(query) = self.unchecked() {
             self.waiting.push_front(question);
-            self.asked.push_back(Question { conn: NOBODY, query, ..question });
+            self.asked.push_back(question.for_nobody(query));
             return Some(Sent { query, is_trial: false });
         }
         let is_trial = is_worth_it && self.knows_sensors && self.knows_power;
@@ -172,7 +172,7 @@ impl Questions {
 
     /// Whether it is worth a trial: many wait, or many have waited for the other server to read.
     fn is_trial_due(&self) -> bool {
-        self.waiting.len() >= TRIAL_WAITING_MIN || self.pace.held() >= TRIAL_HELD_MIN
+        self.waiting.len() >= TRIAL_WAITING_MIN || self.pace.waits() >= TRIAL_WAITS_MIN
     }
 
     /// The question that stands in the way of all that wait, though its time is over, and was
@@ -182,12 +182,17 @@ impl Questions {
         let first = *self.asked.front()?;
         let is_alone = self.asked.len() == 1 && self.given_up == 1 && first.conn != NOBODY;
         let is_one_at_a_time = !is_line || self.manner == Manner::Messages;
-        let is_known = match first.query {
-            Query::Sensor(_) => self.knows_sensors,
-            Query::Power(_) => self.knows_power,
-        };
+        let is_known = self.knows(first.query);
         let is_lost = is_alone && is_one_at_a_time && is_known && !self.waiting.is_empty();
         is_lost.then_some(first)
+    }
+
+    /// Whether the other server has answered such a question well.
+    fn knows(&self, query: Query) -> bool {
+        match query {
+            Query::Sensor(_) => self.knows_sensors,
+            Query::Power(_) => self.knows_power,
+        }
     }
 
     /// One went behind a question that may not be known over there. With another behind that, an
@@ -267,8 +272,7 @@ impl Questions {
         self.manner = match shown {
             Shown::Nothing => Manner::Trial(trial),
             Shown::Stream(probe) => {
-                let asked = |query| Question { conn: NOBODY, query, ..trial.question };
-                self.asked.extend(probe.map(asked));
+                self.asked.extend(probe.map(|query| trial.question.for_nobody(query)));
                 Manner::Stream
             }
             Shown::Messages => Manner::Messages,
@@ -301,8 +305,9 @@ impl Questions {
             return Some(question);
         }
         let question = self.waiting.pop_front_if(|question| question.until <= now)?;
-        // Not asked, because the other server owes an answer. If it did all the time since the
-        // last that counted, and said nothing, it had as long again.
+        // Not asked, because the other server owes an answer. Where its client asked after the last
+        // answer and after the last that counted, it has waited all its time in one more silence as
+        // long; who asked before that waited in one that was counted already.
         if owes && question.since >= self.timed_out_at.max(self.heard_at) {
             self.count(now);
         }

@@ -100,12 +100,15 @@ impl Trial {
         self.last = now;
         // It has read both, so what comes now is read alone.
         self.due = self.due.min(now.plus(SPACING_MS));
+        // What came before the answer to the probe tells: two answers, both were read; one or none,
+        // they were read as one.
         let shown = match (self.probe, self.heard) {
             (None, 2) => Shown::Stream(None),
             (Some(probe), 2) if is_first_kind => Shown::Stream(Some(probe)),
             (Some(_), ..3) if is_to_probe => Shown::Messages,
             (Some(_), 3..) => Shown::Stream(None),
-            // An error may be the answer to any of them.
+            // An error may be the answer to any of them, so it decides nothing until all three
+            // have come.
             _ => Shown::Nothing,
         };
         // Who could not read both at once may have answered with an error, which is not for the

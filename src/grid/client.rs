@@ -84,7 +84,10 @@ impl Client {
 
     /// Asks, and waits for the answer, which may be an [`Message::Error`].
     pub fn ask(&mut self, query: Query, stop: &Stop) -> Result<Message, Lost> {
-        self.exchange(&Message::Req(query), stop, ANSWER_MS_MAX)
+        let answer = self.exchange(&Message::Req(query), stop, ANSWER_MS_MAX)?;
+        // Behind an answer of another kind, nobody knows which is the answer to what.
+        let is_answer = query.is_answered_by(&answer) || matches!(answer, Message::Error(_));
+        if is_answer { Ok(answer) } else { Err(Lost::Strange(answer)) }
     }
 
     /// Says goodbye, and waits for the answer to that.

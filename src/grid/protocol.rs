@@ -180,6 +180,14 @@ impl Query {
         }
     }
 
+    /// Whether `answer` is of the kind that such a question gets; an error is of none.
+    pub fn is_answered_by(self, answer: &Message) -> bool {
+        match self {
+            Query::Sensor(_) => matches!(answer, Message::ResSensor(..)),
+            Query::Power(_) => matches!(answer, Message::ResPower(..)),
+        }
+    }
+
     /// As the other server is asked it: about its own network.
     pub fn forwarded(self) -> Query {
         match self {

@@ -47,6 +47,7 @@ mod command_value;
 mod failure;
 mod folder;
 mod grid_bytes;
+mod grid_client;
 mod grid_console;
 mod grid_end;
 mod grid_ends;

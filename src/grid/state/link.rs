@@ -214,7 +214,7 @@ impl State {
         answer: Message,
         effects: &mut Vec<Effect>,
     ) {
-        let is_good = |query| fits(query, &answer) && !matches!(answer, Message::Error(_));
+        let is_good = |query: Query| query.is_answered_by(&answer);
         match self.questions.answered(now, is_good) {
             Answered::Trial => {}
             Answered::Nothing => self.counters.answers_dropped += 1,
@@ -374,9 +374,5 @@ fn is_answer(text: &[u8]) -> bool {
 
 /// Whether `answer` may be the answer to `query`. An error always may.
 fn fits(query: Query, answer: &Message) -> bool {
-    match answer {
-        Message::ResSensor(..) => matches!(query, Query::Sensor(_)),
-        Message::ResPower(..) => matches!(query, Query::Power(_)),
-        _ => true,
-    }
+    matches!(answer, Message::Error(_)) || query.is_answered_by(answer)
 }

@@ -160,7 +160,7 @@ impl ServerArgs {
             clock: running.clock,
         })?;
         let (typed_in, typed) = bounded(LINES_MAX);
-        let (screen, interrupt) = (running.screen.clone(), running.interrupt.clone());
+        let interrupt = running.interrupt.clone();
         let take = move |typed: Typed| {
             let line = match typed {
                 Typed::Line(line) if line.trim().is_empty() => return true,
@@ -173,12 +173,12 @@ impl ServerArgs {
                 Typed::End if lines::is_interactive() => "kill".to_owned(),
                 Typed::End => return false,
             };
-            match console::server(&line) {
-                Ok(ServerCommand::State(command)) => return typed_in.send(command).is_ok(),
-                Ok(ServerCommand::Help) => screen.lines(console::server_help()),
-                Err(unknown) => screen.line(unknown),
-            }
-            true
+            let typed = match console::server(&line) {
+                Ok(ServerCommand::State(command)) => Ok(command),
+                Ok(ServerCommand::Help) => Err(console::server_help()),
+                Err(unknown) => Err(vec![unknown]),
+            };
+            typed_in.send(typed).is_ok()
         };
         lines::read(console::SERVER_WORDS, &running.screen, take).map_err(no_console())?;
         let outcome = server.serve(&running.stop, &typed)?;

@@ -5,7 +5,7 @@ use crate::grid::limits::{BATCH_EVENTS_MAX, INBOX_EVENTS_MAX, LINKS_MAX};
 use crate::grid::protocol::{Message, Terminator, Writer};
 use crate::grid::server::input::{self, Input};
 use crate::grid::server::partner::Partner;
-use crate::grid::server::{Config, Outcome};
+use crate::grid::server::{Config, Outcome, Typed};
 use crate::grid::state::{Command, Counters, Effect, Event, Exit, Side, State, Turn};
 use crate::net::accept::{self, Gate};
 use crate::net::asked::{Asked, Asker, ConnId};
@@ -60,7 +60,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         scope: &'scope Scope<'scope, 'env>,
         config: &'env Config,
         (clients, early): (&'env TcpListener, Option<&'env TcpListener>),
-        typed: &'env Receiver<Command>,
+        typed: &'env Receiver<Typed>,
         state: State,
     ) -> io::Result<Coordinator<'scope, 'env>> {
         let (inbox_in, inbox) = bounded(INBOX_EVENTS_MAX + config.clients_max);
@@ -122,7 +122,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                         }
                         Woken::Stop => {
                             stop = Stop::never();
-                            Input::Typed(Command::Kill)
+                            Input::Typed(Ok(Command::Kill))
                         }
                     }
                 }
@@ -158,7 +158,8 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 self.dialing = None;
                 self.handle(Event::DialFailed);
             }
-            Input::Typed(command) => self.handle(Event::Typed(command)),
+            Input::Typed(Ok(command)) => self.handle(Event::Typed(command)),
+            Input::Typed(Err(lines)) => self.config.screen.lines(lines),
         }
     }
 

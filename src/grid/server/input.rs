@@ -4,8 +4,7 @@ use crate::grid::decode::{Decoder, Heard};
 use crate::grid::keywords::Port;
 use crate::grid::limits::{LINKS_MAX, OUTBOX_BYTES_MAX, OUTBOX_CLIENT_BYTES, OUTBOX_FRAMES_MAX};
 use crate::grid::protocol::{Message, Refusal};
-use crate::grid::server::Config;
-use crate::grid::state::Command;
+use crate::grid::server::{Config, Typed};
 use crate::net::accept::{self, Seats};
 use crate::net::asked::{self, Asked, Door};
 use crate::net::dial;
@@ -24,7 +23,7 @@ pub(super) enum Input {
     /// Nobody more has room at the peer port.
     GuestRefused(SocketAddr),
     NotDialed(io::Error),
-    Typed(Command),
+    Typed(Typed),
 }
 
 impl From<Asked<Message, Message>> for Input {
@@ -106,12 +105,12 @@ pub(super) fn accept_peers<'scope>(
 }
 
 /// Brings what is typed to the coordinator, until it is over.
-pub(super) fn bring_typed(typed: &Receiver<Command>, over: &Stop, inbox: &Sender<Input>) {
+pub(super) fn bring_typed(typed: &Receiver<Typed>, over: &Stop, inbox: &Sender<Input>) {
     loop {
         select! {
             recv(over.channel()) -> _ => return,
-            recv(typed) -> command => match command {
-                Ok(command) => if inbox.send(Input::Typed(command)).is_err() { return },
+            recv(typed) -> typed => match typed {
+                Ok(typed) => if inbox.send(Input::Typed(typed)).is_err() { return },
                 // The console has ended, the server has not.
                 Err(_) => return,
             },

@@ -50,6 +50,9 @@ pub struct Server {
     peers: Option<TcpListener>,
 }
 
+/// What is typed on a server's console: a command, or else what is shown in its turn.
+pub type Typed = Result<Command, Vec<String>>;
+
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
@@ -96,7 +99,7 @@ impl Server {
 
     /// Serves until `stop`, `kill` or a refusal by the other server. Returns when every thread
     /// that it started has ended.
-    pub fn serve(self, stop: &Stop, typed: &Receiver<Command>) -> Result<Outcome, Failure> {
+    pub fn serve(self, stop: &Stop, typed: &Receiver<Typed>) -> Result<Outcome, Failure> {
         let Server { config, clients, peers, .. } = &self;
         let state = State::new(Setup {
             sensors: config.sensors.clone(),

@@ -154,15 +154,20 @@ impl Running {
     /// `code`, if all that was said could be shown.
     fn shown(&self, code: u8) -> Result<u8, Failure> {
         self.screen.finish();
-        let what = || "cannot write to standard output".to_owned();
-        self.screen.failure().map_or(Ok(code), |why| Err(Failure { what: what(), why }))
+        Ok(if self.screen.failure().is_some() { FAILED } else { code })
     }
 }
 
 impl Drop for Running {
+    /// Says what could not be shown, also where that is no failure: a server has served, whoever
+    /// could see it.
     fn drop(&mut self) {
-        self.screen.finish();
+        let is_shown = self.screen.finish();
         self.trace.finish();
+        let unread = || (!is_shown).then(|| "nobody reads it, the last lines are lost".to_owned());
+        if let Some(why) = self.screen.failure().or_else(unread) {
+            complain(&Failure { what: "cannot write to standard output".to_owned(), why });
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use malha::net::clock::Clock;
 use malha::net::screen::Screen;
 use malha::net::stop::stop_pair;
 use malha::net::trace::{Level, Trace};
-use std::io::Read;
-use std::process::Command;
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -192,6 +193,40 @@ fn a_reader_that_stops_reading_stops_nobody() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// It has served, so that is no failure; but it is said.
+#[test]
+fn a_server_says_so_if_what_it_said_could_not_be_shown() {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let unread = Stdio::piped();
+    for (out, helps, why) in [
+        (Stdio::from(full), 1, "No space left on device (os error 28)"),
+        // More than a pipe holds, and less than the screen keeps.
+        (unread, 1_000, "nobody reads it, the last lines are lost"),
+    ] {
+        let mut command = Command::new(SERVER);
+        let command = command.args(["127.0.0.1", "0", "0"]).stdin(Stdio::piped());
+        let mut child = command.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+        let typed = "help\n".repeat(helps) + "kill\n";
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{err}");
+        assert_eq!(err, format!("error: cannot write to standard output: {why}\n"));
+    }
+}
+
+#[test]
+fn what_is_typed_is_answered_in_its_order() {
+    let typed = "show sensors\nhelp\nshow peer\nfoo\nshow clients\nkill\n";
+    let (code, out, err) = run(SERVER, &["127.0.0.1", "0", "0"], typed);
+    assert_eq!(code, Some(0), "{err:?}");
+    let heads =
+        ["sensor 0: ", "show sensors ", "help ", "no peer", "unknown command `foo`", "no clients"];
+    let place = |head: &&str| out.iter().position(|line| line.starts_with(*head));
+    let places: Vec<_> = heads.iter().map(place).collect();
+    assert!(places.is_sorted() && places[0].is_some(), "{heads:?}: {places:?} in {out:#?}");
 }
 
 #[test]

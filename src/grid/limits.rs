@@ -43,6 +43,8 @@ pub const GREETING_MS_MAX: u64 = JOIN_MS_MAX;
 pub const GRANT_MS_MAX: u64 = 2_000;
 /// How long a server or a client that leaves waits for `OK(01)`.
 pub const LEAVE_MS_MAX: u64 = 2_000;
+/// How long who has answered our goodbye may take to hang up before we do.
+pub const CLOSE_MS_MAX: u64 = 250;
 /// What somebody at the peer port may say before `REQ_ADDPEER`; with one message more it is sent
 /// away. Enough for a person who tries what there is, and nothing that could flood.
 pub const GUEST_MESSAGES_MAX: u32 = 16;

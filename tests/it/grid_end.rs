@@ -1,6 +1,7 @@
 //! How a server ends: what it has taken is answered, and nobody holds it up.
 
 use crate::harness::{Person, Server, WAIT, until};
+use std::fs;
 use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +26,29 @@ fn who_waits_when_the_server_leaves_is_answered() {
         client.ends();
     }
     server.program.exits(0);
+}
+
+/// The other server is to listen at the peer port next, and may not reuse addresses: a connection
+/// there that we closed first would be in its way for a minute.
+#[test]
+fn who_leaves_lets_the_other_server_hang_up_first() {
+    let mut server = Server::start(&[]);
+    let mut peer = Person::link(server.peers);
+    server.program.types("kill");
+    peer.hears("REQ_DCPEER(1)");
+    peer.says("OK(01)");
+    server.program.prints("Successful disconnect");
+    // Long after ours could have.
+    drop(peer);
+    server.program.exits(0);
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = format!(":{:04X}", server.peers.port());
+    let in_the_way = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&port))
+    };
+    let rest: Vec<&str> = table.lines().filter(in_the_way).collect();
+    assert!(rest.is_empty(), "{rest:#?}");
 }
 
 /// Whatever moment it leaves at: what it has taken and shown, it has answered.

@@ -46,6 +46,8 @@ pub(super) struct Coordinator<'scope, 'env> {
     dialing: Option<LinkId>,
     /// The last link that its other side has closed.
     closed: Option<LinkId>,
+    /// The link on which we said goodbye.
+    left: Option<LinkId>,
     /// Writes what was heard.
     shown: Writer,
     /// Those that were cut because they did not read.
@@ -81,6 +83,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
             links: Arc::default(),
             dialing: None,
             closed: None,
+            left: None,
             shown: Writer::default(),
             clients_slow: 0,
             links_slow: 0,
@@ -106,6 +109,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         loop {
             if let Some(exit) = self.ended {
                 self.flush();
+                self.let_it_go_first();
                 return Outcome { exit, counters: self.counters() };
             }
             let ready = if batch < BATCH_EVENTS_MAX { self.inbox.ready() } else { None };
@@ -291,6 +295,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn tell(&mut self, link: LinkId, message: &Message, terminator: Terminator) {
         let Some(partner) = self.partners.get_mut(&link) else { return };
         self.config.trace.wire(&format_args!("p{}", link.0), '<', message);
+        self.left = matches!(message, Message::ReqDcPeer(_)).then_some(link).or(self.left);
         if !partner.say(message, terminator) {
             self.cut_slow(link);
         }
@@ -312,6 +317,16 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn let_go(&mut self, link: LinkId) {
         if let Some(mut partner) = self.partners.remove(&link) {
             partner.say_nothing();
+        }
+    }
+
+    /// Gives the other server, which has answered our goodbye, a moment to hang up first. Whoever
+    /// does keeps the port of the connection in TIME-WAIT for a minute, and where we were dialed
+    /// that is the peer port: the other one is to listen there next, and may not reuse addresses.
+    fn let_it_go_first(&mut self) {
+        self.askers.clear();
+        if let Some(link) = self.left.filter(|link| self.partners.contains_key(link)) {
+            input::await_close(&self.inbox, link);
         }
     }
 

@@ -2,7 +2,9 @@
 
 use crate::grid::decode::{Decoder, Heard};
 use crate::grid::keywords::Port;
-use crate::grid::limits::{LINKS_MAX, OUTBOX_BYTES_MAX, OUTBOX_CLIENT_BYTES, OUTBOX_FRAMES_MAX};
+use crate::grid::limits::{
+    CLOSE_MS_MAX, LINKS_MAX, OUTBOX_BYTES_MAX, OUTBOX_CLIENT_BYTES, OUTBOX_FRAMES_MAX,
+};
 use crate::grid::protocol::{Message, Refusal};
 use crate::grid::server::{Config, Typed};
 use crate::net::accept::{self, Seats};
@@ -10,11 +12,13 @@ use crate::net::asked::{self, Asked, Door};
 use crate::net::dial;
 use crate::net::pushed::{self, Desk, LinkId, Pushed};
 use crate::net::stop::Stop;
+use crate::net::wait::{Inbox, Woken};
 use crossbeam_channel::{Receiver, Sender, select};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Scope;
+use std::time::{Duration, Instant};
 
 /// All that reaches the coordinator from other threads.
 pub(super) enum Input {
@@ -102,6 +106,19 @@ pub(super) fn accept_peers<'scope>(
         }
     };
     accept::run(listener, shut, &config.trace, admit, drop);
+}
+
+/// Waits until the other side of a link has closed it, at most [`CLOSE_MS_MAX`].
+pub(super) fn await_close(inbox: &Inbox<Input>, link: LinkId) {
+    let end = Instant::now() + Duration::from_millis(CLOSE_MS_MAX);
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match inbox.next(&Stop::never(), Some(left)) {
+            Woken::Item(Input::Peer(Pushed::Closed(closed, _))) if closed == link => return,
+            Woken::Item(_) if !left.is_zero() => {}
+            _ => return,
+        }
+    }
 }
 
 /// Brings what is typed to the coordinator, until it is over.

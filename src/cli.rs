@@ -108,6 +108,7 @@ pub(crate) struct Running {
         expect(dead_code, reason = "only those have a console, where Ctrl-C is a key")
     )]
     interrupt: Arc<dyn Fn() + Send + Sync>,
+    is_on_terminal: bool,
     _settings: Settings,
 }
 
@@ -128,6 +129,7 @@ impl Running {
     fn start_with(level: Level, stoppers: Vec<Stopper>, stop: Stop) -> Result<Running, Failure> {
         let clock = Clock::start();
         let screen = Screen::stdout().map_err(Failure::from_io("cannot start".to_owned()))?;
+        let is_on_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
         let settings = Settings::save();
         // A mutex, because a signal comes whenever it likes: it cannot wait for a message.
         let stoppers = Mutex::new(stoppers);
@@ -146,15 +148,15 @@ impl Running {
         })?;
         let trace =
             Trace::stderr(level, clock).map_err(Failure::from_io("cannot start".to_owned()))?;
-        Ok(Running { clock, screen, trace, stop, interrupt, _settings: settings })
+        Ok(Running { clock, screen, trace, stop, interrupt, is_on_terminal, _settings: settings })
     }
 }
 
 impl Running {
     /// `code`, if all that was said could be shown.
     fn shown(&self, code: u8) -> Result<u8, Failure> {
-        self.screen.finish();
-        Ok(if self.screen.failure().is_some() { FAILED } else { code })
+        let is_shown = self.screen.finish() && self.screen.failure().is_none();
+        Ok(if is_shown { code } else { FAILED })
     }
 }
 
@@ -163,11 +165,13 @@ impl Drop for Running {
     /// could see it.
     fn drop(&mut self) {
         let is_shown = self.screen.finish();
-        self.trace.finish();
         let unread = || (!is_shown).then(|| "nobody reads it, the last lines are lost".to_owned());
-        if let Some(why) = self.screen.failure().or_else(unread) {
-            complain(&Failure { what: "cannot write to standard output".to_owned(), why });
+        // A terminal that takes nothing has gone, or is stopped: the person knows.
+        let why = self.screen.failure().or_else(unread).filter(|_| !self.is_on_terminal);
+        if let Some(why) = why {
+            self.trace.warn(format_args!("error: cannot write to standard output: {why}"));
         }
+        self.trace.finish();
     }
 }
 

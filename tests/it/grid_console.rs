@@ -195,24 +195,28 @@ fn a_reader_that_stops_reading_stops_nobody() {
     child.wait().unwrap();
 }
 
-/// It has served, so that is no failure; but it is said.
+/// A server has served, so that is no failure; but it is said.
 #[test]
-fn a_server_says_so_if_what_it_said_could_not_be_shown() {
+fn what_could_not_be_shown_is_said_at_the_end() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let unread = Stdio::piped();
-    for (out, helps, why) in [
-        (Stdio::from(full), 1, "No space left on device (os error 28)"),
+    let lost = "nobody reads it, the last lines are lost";
+    let server = Server::start(&[]);
+    let to_server = ["127.0.0.1", &server.clients.port().to_string()];
+    let new = ["127.0.0.1", "0", "0"];
+    for (path, args, out, helps, code, why) in [
+        (SERVER, &new[..], Stdio::from(full), 1, 0, "No space left on device (os error 28)"),
         // More than a pipe holds, and less than the screen keeps.
-        (unread, 1_000, "nobody reads it, the last lines are lost"),
+        (SERVER, &new[..], Stdio::piped(), 1_000, 0, lost),
+        (CLIENT, &to_server[..], Stdio::piped(), 1_000, 1, lost),
     ] {
-        let mut command = Command::new(SERVER);
-        let command = command.args(["127.0.0.1", "0", "0"]).stdin(Stdio::piped());
-        let mut child = command.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = Command::new(path);
+        let command = command.args(args).stdin(Stdio::piped()).stdout(out);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let typed = "help\n".repeat(helps) + "kill\n";
         child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
         let mut err = String::new();
         child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(0), "{err}");
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{err}");
         assert_eq!(err, format!("error: cannot write to standard output: {why}\n"));
     }
 }

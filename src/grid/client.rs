@@ -85,9 +85,13 @@ impl Client {
     /// Asks, and waits for the answer, which may be an [`Message::Error`].
     pub fn ask(&mut self, query: Query, stop: &Stop) -> Result<Message, Lost> {
         let answer = self.exchange(&Message::Req(query), stop, ANSWER_MS_MAX)?;
-        // Behind an answer of another kind, nobody knows which is the answer to what.
-        let is_answer = query.is_answered_by(&answer) || matches!(answer, Message::Error(_));
-        if is_answer { Ok(answer) } else { Err(Lost::Strange(answer)) }
+        // Behind an answer to something else, nobody knows which is the answer to what.
+        match answer {
+            Message::ResSensor(scope, _) if query == Query::Sensor(scope) => Ok(answer),
+            Message::ResPower(scope, _) if query == Query::Power(scope) => Ok(answer),
+            Message::Error(_) => Ok(answer),
+            _ => Err(Lost::Strange(answer)),
+        }
     }
 
     /// Says goodbye, and waits for the answer to that.

@@ -51,8 +51,9 @@ fn a_client_takes_what_answers_its_questions() {
 /// Spec, Clients: the exit status is 0 if all were answered.
 #[test]
 fn a_client_takes_nothing_else_for_an_answer() {
-    const STRANGE: [&[&str]; 5] = [
+    const STRANGE: [&[&str]; 6] = [
         &[JOINED, "RES_LS(local 0 sensor 1: 1 (1 100))\n"],
+        &[JOINED, "RES_EP(external 2 potency: 1)\n"],
         &[JOINED, "OK(01)\n"],
         &[JOINED, "RES_ADD(9)\n"],
         &[JOINED, "hello world\n"],

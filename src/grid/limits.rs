@@ -43,7 +43,7 @@ pub const GREETING_MS_MAX: u64 = JOIN_MS_MAX;
 pub const GRANT_MS_MAX: u64 = 2_000;
 /// How long a server or a client that leaves waits for `OK(01)`.
 pub const LEAVE_MS_MAX: u64 = 2_000;
-/// How long who has answered our goodbye may take to hang up before we do.
+/// How long who has answered our goodbye may take to hang up before we do, where it is to.
 pub const CLOSE_MS_MAX: u64 = 250;
 /// What somebody at the peer port may say before `REQ_ADDPEER`; with one message more it is sent
 /// away. Enough for a person who tries what there is, and nothing that could flood.
@@ -105,7 +105,8 @@ pub const POWER_W_MAX: u32 = 1500;
 /// Efficiency of a sensor in percent (spec: Queries).
 pub const EFFICIENCY_PERCENT_MAX: u32 = 100;
 
-/// The shortest `--peer-timeout`: several times what a question may have to wait before it goes.
+/// The shortest `--peer-timeout`: several times [`HOLD_MS`], which a question may have to wait
+/// before it goes.
 pub const PEER_MS_MIN: u64 = 5 * HOLD_MS;
 /// The longest `--peer-timeout`.
 pub const PEER_MS_LIMIT: u64 = 20_000;

@@ -38,7 +38,7 @@ pub enum Pushed<H> {
     /// A frame that was to be reported is written, and all before it: its number.
     Written(LinkId, u32),
     /// Sent exactly once, however it ended, after the last that was heard: with the error, if with
-    /// one. [`ErrorKind::TimedOut`]: the other side did not read.
+    /// one. [`ErrorKind::TimedOut`]: the other side did not read, or its machine is gone.
     Closed(LinkId, Option<ErrorKind>),
 }
 

@@ -2,9 +2,10 @@
 
 use crate::grid_link::{PEER, check_linked, linked, peer_says};
 use crate::grid_trial::TRIAL;
-use crate::value::check;
+use crate::value::{SENSORS, check};
+use malha::grid::limits::{HOLD_MS, PEER_MS_MAX};
 use malha::grid::protocol::{Message, Query, Scope};
-use malha::grid::state::Event;
+use malha::grid::state::{Command, Effect, Event, Exit, Setup, Side, State};
 use malha::net::clock::Millis;
 
 #[test]
@@ -242,4 +243,37 @@ fn nothing_is_asked_behind_a_goodbye() {
         prints Peer 2 disconnected
         exits 0"
     ));
+}
+
+/// Who hangs up first keeps the port. That matters where it is the peer port, and somebody stays to
+/// listen there.
+#[test]
+fn the_other_server_hangs_up_first_if_we_had_the_peer_port_and_it_stays() {
+    let accepted = [
+        Event::Listening,
+        Event::PeerOpened(PEER, Side::Accepted),
+        peer_says(&[Message::ReqAddPeer]),
+        peer_says(&[Message::ResAddPeer(1)]),
+    ];
+    let dialed = [Event::PeerOpened(PEER, Side::Dialed), peer_says(&[Message::ResAddPeer(2)])];
+    let leaves_too = [Message::ReqDcPeer(2), Message::Done];
+    for (events, answer, is_first) in [
+        (&accepted[..], &[Message::Done][..], true),
+        (&accepted[..], &leaves_too[..], false),
+        (&dialed[..], &[Message::Done][..], false),
+    ] {
+        let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
+        let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: true });
+        for event in events {
+            state.handle(Millis(0), event.clone());
+        }
+        let mut told = state.handle(Millis(0), Event::Typed(Command::Kill));
+        told.extend(state.handle(Millis(HOLD_MS), Event::Tick));
+        let is_goodbye =
+            |effect: &Effect| matches!(effect, Effect::Tell(_, Message::ReqDcPeer(_), _));
+        assert!(told.iter().any(is_goodbye), "{told:?}");
+        let effects = state.handle(Millis(HOLD_MS), peer_says(answer));
+        assert!(effects.contains(&Effect::End(Exit::Done)), "{effects:?}");
+        assert_eq!(effects.contains(&Effect::LetGoFirst(PEER)), is_first, "{effects:?}");
+    }
 }

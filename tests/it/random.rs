@@ -251,7 +251,9 @@ impl World {
                 }
                 peer.is_granted |= matches!(message, Message::ResAddPeer(_));
             }
-            Effect::Apart(link) => drop(self.peers.get(&link).ok_or(unknown)?),
+            Effect::Apart(link) | Effect::LetGoFirst(link) => {
+                return self.peers.get(&link).map(|_| ()).ok_or(unknown);
+            }
             Effect::Part(link, _) | Effect::Cut(link, _) => {
                 self.peers.remove(&link).ok_or(unknown)?;
                 self.next.push_back(Event::PeerClosed(link));

@@ -276,7 +276,11 @@ impl World {
                 None => self.events.push_back(Event::DialFailed),
             },
             Effect::Listen => self.events.push_back(Event::Listening),
-            Effect::StopListening | Effect::Warn(_) | Effect::Trace(_) | Effect::Apart(_) => {}
+            Effect::StopListening
+            | Effect::LetGoFirst(_)
+            | Effect::Warn(_)
+            | Effect::Trace(_)
+            | Effect::Apart(_) => {}
             Effect::Tell(link, message, terminator) => {
                 let Some(person) = self.find(Id::Link(link)) else { return };
                 person.heard.extend_from_slice(message.to_string().as_bytes());

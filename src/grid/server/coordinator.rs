@@ -46,7 +46,7 @@ pub(super) struct Coordinator<'scope, 'env> {
     dialing: Option<LinkId>,
     /// The last link that its other side has closed.
     closed: Option<LinkId>,
-    /// The link on which we said goodbye.
+    /// The link that is to be closed over there before we end.
     left: Option<LinkId>,
     /// Writes what was heard.
     shown: Writer,
@@ -270,6 +270,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
                 }
             }
             Effect::Cut(link, why) => self.cut(link, &format_args!("{why:?}")),
+            Effect::LetGoFirst(link) => self.left = Some(link),
             Effect::Trace(line) => self.config.trace.event(format_args!("{line}")),
             Effect::Warn(line) => self.config.trace.warn(format_args!("{line}")),
             Effect::Say(line) => self.config.screen.line(line),
@@ -295,7 +296,6 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
     fn tell(&mut self, link: LinkId, message: &Message, terminator: Terminator) {
         let Some(partner) = self.partners.get_mut(&link) else { return };
         self.config.trace.wire(&format_args!("p{}", link.0), '<', message);
-        self.left = matches!(message, Message::ReqDcPeer(_)).then_some(link).or(self.left);
         if !partner.say(message, terminator) {
             self.cut_slow(link);
         }
@@ -320,9 +320,7 @@ impl<'scope, 'env> Coordinator<'scope, 'env> {
         }
     }
 
-    /// Gives the other server, which has answered our goodbye, a moment to hang up first. Whoever
-    /// does keeps the port of the connection in TIME-WAIT for a minute, and where we were dialed
-    /// that is the peer port: the other one is to listen there next, and may not reuse addresses.
+    /// Gives the other server a moment to hang up, if it is to be first. No client waits for that.
     fn let_it_go_first(&mut self) {
         self.askers.clear();
         if let Some(link) = self.left.filter(|link| self.partners.contains_key(link)) {

@@ -27,6 +27,10 @@ pub(super) struct Link {
     pub(super) search: Search,
     /// We leave, at the latest then.
     pub(super) leaving: Option<Millis>,
+    /// We leave, the peer port was ours, and the other server stays. Whoever hangs up first keeps
+    /// that port in TIME-WAIT for a minute; the other one is to listen there next, and may not
+    /// reuse addresses.
+    lets_go_first: bool,
     /// What the other server is to be told, as soon as it may be (`pace.rs`).
     pub(super) to_tell: Vec<Message>,
     /// One by one: it has waited, or our goodbye is among it.
@@ -82,6 +86,7 @@ impl Link {
             is_new: true,
             search: Search::new(),
             leaving: None,
+            lets_go_first: false,
             to_tell: Vec::new(),
             goes_singly: false,
             is_parting: false,
@@ -160,6 +165,7 @@ impl State {
             }
             Message::ReqDcPeer(id) if id == pair.theirs => {
                 self.reply(now, Message::Done);
+                self.link.lets_go_first = false;
                 // Both may leave at once; then each waits for the other's answer.
                 self.link.is_parting = self.link.leaving.is_none();
             }
@@ -277,6 +283,9 @@ impl State {
 
     fn goodbye_answered(&mut self, pair: Pair, text: &str, effects: &mut Vec<Effect>) {
         self.tell_all(pair.link, effects);
+        if self.link.lets_go_first {
+            effects.push(Effect::LetGoFirst(pair.link));
+        }
         effects.push(Effect::Say(text.to_owned()));
         self.server_left(pair.theirs, effects);
     }
@@ -319,7 +328,7 @@ impl State {
             Phase::Up(pair) if self.link.leaving.is_none() => {
                 self.link.leaving = Some(now.plus(LEAVE_MS_MAX));
                 // First, so that the other server can listen there at once.
-                self.link.is_listening = false;
+                self.link.lets_go_first = std::mem::take(&mut self.link.is_listening);
                 effects.push(Effect::StopListening);
                 if !self.link.is_parting {
                     self.link.to_tell.push(Message::ReqDcPeer(pair.ours));

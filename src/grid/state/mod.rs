@@ -108,6 +108,8 @@ pub enum Effect {
     Part(LinkId, Why),
     /// Hang up on that server at once, whatever is still to be written.
     Cut(LinkId, Why),
+    /// Let that server hang up before we do, when we end.
+    LetGoFirst(LinkId),
     /// Tell this in the trace.
     Trace(String),
     /// Show this line to the person.
@@ -272,9 +274,8 @@ impl State {
                 Message::Req(query) if !query.is_forwarded() => self.answer_locally(*query),
                 Message::Req(query) => {
                     if self.link.may_ask() {
-                        let (query, since) = (*query, now);
+                        let (query, since, sent) = (*query, now, now);
                         let until = now.plus(self.peer_ms_max);
-                        let sent = now;
                         self.questions.put(Question { conn, index, query, since, sent, until });
                         missing += 1;
                     }
@@ -348,10 +349,9 @@ impl State {
         let Some(open) = self.open.get_mut(&question.conn) else { return };
         open.turn.answers[question.index] = answer;
         open.missing -= 1;
-        if open.missing == 0
-            && let Some(open) = self.open.remove(&question.conn)
-        {
-            effects.push(Effect::Answer(question.conn, open.turn));
+        if open.missing == 0 {
+            let open = self.open.remove(&question.conn);
+            effects.extend(open.map(|open| Effect::Answer(question.conn, open.turn)));
         }
     }
 

@@ -8,10 +8,10 @@ use std::thread;
 const JOINED: &str = "RES_ADD(1)\n";
 
 /// What becomes of a client that is told `answers`, one for each line that it says.
-fn told(answers: &'static [&'static str], commands: &[&str]) -> (Option<i32>, Vec<String>, String) {
+fn told(answers: &[&str], commands: &[&str]) -> (Option<i32>, Vec<String>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    let answering = thread::spawn(move || {
+    let answer_all = || {
         let (socket, _) = listener.accept().unwrap();
         let mut lines = BufReader::new(&socket).lines();
         for answer in answers {
@@ -20,9 +20,11 @@ fn told(answers: &'static [&'static str], commands: &[&str]) -> (Option<i32>, Ve
         }
         // Until it has hung up.
         lines.map_while(Result::ok).count();
+    };
+    let (code, out, err) = thread::scope(|scope| {
+        scope.spawn(answer_all);
+        run(CLIENT, &[&["127.0.0.1", &port][..], commands].concat(), "")
     });
-    let (code, out, err) = run(CLIENT, &[&["127.0.0.1", &port][..], commands].concat(), "");
-    answering.join().unwrap();
     (code, out, err.join("\n"))
 }
 

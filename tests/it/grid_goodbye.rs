@@ -249,24 +249,16 @@ fn nothing_is_asked_behind_a_goodbye() {
 /// listen there.
 #[test]
 fn the_other_server_hangs_up_first_if_we_had_the_peer_port_and_it_stays() {
-    let accepted = [
-        Event::Listening,
-        Event::PeerOpened(PEER, Side::Accepted),
-        peer_says(&[Message::ReqAddPeer]),
-        peer_says(&[Message::ResAddPeer(1)]),
-    ];
-    let dialed = [Event::PeerOpened(PEER, Side::Dialed), peer_says(&[Message::ResAddPeer(2)])];
+    let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
+    let mut dialed = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: true });
+    dialed.handle(Millis(0), Event::PeerOpened(PEER, Side::Dialed));
+    dialed.handle(Millis(0), peer_says(&[Message::ResAddPeer(2)]));
     let leaves_too = [Message::ReqDcPeer(2), Message::Done];
-    for (events, answer, is_first) in [
-        (&accepted[..], &[Message::Done][..], true),
-        (&accepted[..], &leaves_too[..], false),
-        (&dialed[..], &[Message::Done][..], false),
+    for (mut state, answer, is_first) in [
+        (linked(&[]), &[Message::Done][..], true),
+        (linked(&[]), &leaves_too[..], false),
+        (dialed, &[Message::Done][..], false),
     ] {
-        let sensors = malha::grid::sensors::parse(SENSORS).unwrap();
-        let mut state = State::new(Setup { sensors, peer_ms_max: PEER_MS_MAX, may_dial: true });
-        for event in events {
-            state.handle(Millis(0), event.clone());
-        }
         let mut told = state.handle(Millis(0), Event::Typed(Command::Kill));
         told.extend(state.handle(Millis(HOLD_MS), Event::Tick));
         let is_goodbye =
